@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * brood: processes, queues and what they need, in shared memory, for C programs.
+ *
+ * This header brings in every object; each has a header of its own below brood/, and half of each
+ * of those is prose. What holds for all of them is said in brood/base.h.
+ */
+#ifndef BROOD_H
+#define BROOD_H
+
+#include <brood/base.h>
+#include <brood/process.h>
+#include <brood/queue.h>
+#include <brood/segment.h>
+
+#endif

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Queues: bounded, first in first out, any number of producers and consumers, between threads and
+ * processes. A message is 0 to max_bytes bytes, and its length is kept.
+ *
+ * What is promised. When put has returned, the message is in: every member's count and non-blocking
+ * get sees it. Empty and full answers are exact. Any member may be killed or stopped at any instruction
+ * of any call: all others go on, with the queue's full capacity. A message whose put returned
+ * success is delivered; one whose put was cut short by death is delivered whole or not at all.
+ *
+ * What a dead consumer had. get acknowledges a message with its last store before it returns; lease
+ * leaves it the caller's until release. If the caller dies before that, the message is delivered
+ * again, ahead of the others, with the flag BROOD_REDELIVERED. So a consumer that leases, works and releases
+ * loses nothing when it is killed anywhere, and a message that comes twice says so.
+ *
+ * In a queue with the option `joinable`, which is for task_done and join, a message that get returned stays the caller's until the
+ * caller's next call on the queue, task_done first of all: what a consumer had not told done when it
+ * died comes again, so join never waits for the dead.
+ *
+ * Two ways to move a message. put and get copy. reserve + commit and lease + release work in place: the
+ * first hands out a buffer to write into, the second shows the message where it lies. Both may be held as long as one
+ * likes and hold up nobody; several at once are fine, up to the option `extra`, all members together.
+ *
+ * Order. Messages leave in the order in which they were put. Redelivered ones come first.
+ *
+ * How it works, with the source of the ideas, is told at the top of lib/queue/swap_ring.c. put, get and the in-place
+ * calls are lock-free; create, destroy and a member's first call on a queue may wait for a member that is in
+ * the allocator.
+ *
+ * Errors that any call may return: -EINVAL (no queue at all, a null pointer), -EBADF (the pointer is
+ * no queue of a segment that this process has), -ESTALE (it was destroyed), -EUSERS (member limit),
+ * -ENOSPC (no memory for the member's buffer), -EPROTO (the segment is damaged), -EDEADLK (a signal handler interrupted
+ * a call).
+ */
+#ifndef BROOD_QUEUE_H
+#define BROOD_QUEUE_H
+
+#include <stdbool.h>
+
+#include <brood/base.h>
+#include <brood/segment.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct brood_queue;
+
+/* A limit that no option of a queue may exceed. */
+#define BROOD_QUEUE_SLOTS_MAX (1u << 19)
+
+struct brood_queue_opts {
+	size_t opts_size;	/* 0, or sizeof(struct brood_queue_opts) */
+	uint32_t slots;		/* capacity in messages, 1 to BROOD_QUEUE_SLOTS_MAX; powers of two
+				 * waste no memory */
+	uint32_t extra;		/* buffers beyond one a slot and one a member, for leases and
+				 * reservations held at the same time: 0 = as many as slots, but
+				 * 64 to 1024 */
+	size_t max_bytes;	/* longest message, 1 to 1 GiB */
+	bool joinable;		/* for task_done and join */
+	uint32_t producers_end;	/* n > 0: when n producers have registered and none is left, readers drain
+				 * the queue and then get -EPIPE */
+	struct brood_segment *segment;	/* where it lives; NULL = the family arena */
+	const char *name;	/* for brood_queue_open by others, 1 to 47 characters; NULL = none */
+};
+
+/* Message flags. */
+#define BROOD_REDELIVERED 1u	/* a member that died, or gave it back, had it before */
+
+/*
+ * A message, for the calls that handle several at once or in place. The caller sets what the call
+ * reads; `buffer` is the library's.
+ */
+struct brood_message {
+	void *data;		/* the bytes */
+	size_t size;		/* room at data */
+	size_t length;		/* bytes of the message */
+	uint32_t flags;		/* BROOD_REDELIVERED */
+	uint32_t buffer;
+};
+
+/*
+ * Create a queue. Memory: about slots x (max_bytes + 16) bytes, and as much for each spare buffer in use.
+ * NULL with errno: EINVAL (sizes zero or absurd, unknown options), ENOSPC, EEXIST (name), EUSERS,
+ * ENAMETOOLONG. If the caller dies inside, nothing is left.
+ */
+BROOD_API struct brood_queue *brood_queue_create(const struct brood_queue_opts *opts);
+
+/*
+ * The queue that was created with this name in the segment. NULL with errno ENOENT, EINVAL, EPROTO
+ * (damaged). The pointer is good in this process until the segment is closed.
+ */
+BROOD_API struct brood_queue *brood_queue_open(struct brood_segment *segment, const char *name);
+
+/*
+ * End the queue, for everybody, at once and for good: later puts get -EPIPE, gets drain what is
+ * in it and then get -EPIPE, and every sleeper wakes. Messages that a dead member had still come. 0, also the second time.
+ */
+BROOD_API int brood_queue_close(struct brood_queue *queue);
+
+/*
+ * Free the queue and what is in it. Calls of others that are under way end with -ESTALE, later ones
+ * get it too. The memory is used again only when no member is inside a call any more.
+ */
+BROOD_API int brood_queue_destroy(struct brood_queue *queue);
+
+/*
+ * Put a copy of `length` bytes at the end. Waits while the queue is full.
+ * 0; -EMSGSIZE (longer than max_bytes; nothing stored), -EAGAIN, -ETIMEDOUT, -EPIPE (closed).
+ */
+BROOD_API int brood_queue_put(struct brood_queue *queue, const void *data, size_t length,
+			      int64_t timeout);
+
+/*
+ * Take the first message, copy it to data, and return its length. Waits while the queue is empty.
+ * -EMSGSIZE (longer than size: the message stays where it is), -EAGAIN, -ETIMEDOUT, -EPIPE (ended and drained).
+ */
+BROOD_API ssize_t brood_queue_get(struct brood_queue *queue, void *data, size_t size,
+				  int64_t timeout);
+
+/* The same, and *flags tells whether it was redelivered. */
+BROOD_API ssize_t brood_queue_get_flags(struct brood_queue *queue, void *data, size_t size,
+					uint32_t *flags, int64_t timeout);
+
+/*
+ * Put n messages (data, length) in order; other producers' messages may come between them. Returns
+ * how many are in: n, or fewer when the time is over or the queue was closed after the first; an
+ * error as of put when none is. All lengths are checked before the first is put.
+ */
+BROOD_API ssize_t brood_queue_put_many(struct brood_queue *queue,
+				       const struct brood_message *messages, size_t n,
+				       int64_t timeout);
+
+/*
+ * Take up to n messages into (data, size); length and flags are set. Waits for the first only.
+ * Returns how many; an error as of get when there is none. A message that does not fit ends the
+ * call before it, and is -EMSGSIZE when it is the first.
+ */
+BROOD_API ssize_t brood_queue_get_many(struct brood_queue *queue, struct brood_message *messages,
+				       size_t n, int64_t timeout);
+
+/*
+ * A buffer to write a message into: data and size (max_bytes) are set. It occupies no place in the
+ * queue. -ENOBUFS when all buffers are held. Never waits. The death of the caller gives it back.
+ */
+BROOD_API int brood_queue_reserve(struct brood_queue *queue, struct brood_message *message);
+
+/*
+ * Put the reserved message, message->length bytes. As put; on any error the reservation stands, to
+ * be committed again or aborted. -EINVAL when it is no reservation of the caller's.
+ */
+BROOD_API int brood_queue_commit(struct brood_queue *queue, struct brood_message *message,
+				 int64_t timeout);
+
+/* Give a reservation back. 0, -EINVAL. */
+BROOD_API int brood_queue_abort(struct brood_queue *queue, struct brood_message *message);
+
+/*
+ * Take the first message and look at it in place: data, length and flags are set. The bytes may be
+ * changed. As get; -ENOBUFS when all buffers are held.
+ */
+BROOD_API int brood_queue_lease(struct brood_queue *queue, struct brood_message *message,
+				int64_t timeout);
+
+/* Done with it: the message is acknowledged, the bytes are no longer the caller's. 0, -EINVAL (no lease of the caller's). */
+BROOD_API int brood_queue_release(struct brood_queue *queue, struct brood_message *message);
+
+/* Not done with it: the message goes to the next reader, flagged BROOD_REDELIVERED. 0, -EINVAL. */
+BROOD_API int brood_queue_return(struct brood_queue *queue, struct brood_message *message);
+
+/* Messages in it now, those that wait to be redelivered included, those that somebody has not. Exact. */
+BROOD_API ssize_t brood_queue_count(struct brood_queue *queue);
+
+/* Messages that fit; the longest message. */
+BROOD_API ssize_t brood_queue_capacity(struct brood_queue *queue);
+BROOD_API ssize_t brood_queue_max_bytes(struct brood_queue *queue);
+
+/* 1 or 0: nothing to get; no room to put; closed for puts. */
+BROOD_API int brood_queue_empty(struct brood_queue *queue);
+BROOD_API int brood_queue_full(struct brood_queue *queue);
+BROOD_API int brood_queue_closed(struct brood_queue *queue);
+
+/*
+ * Joinable queues. task_done tells that one message that was taken has been dealt with, as Python's.
+ * The caller's message of the last get is acknowledged in the same store (after get_many, one of them
+ * for each call, in order), so that a death leaves both done or neither. -EINVAL when it is called
+ * more often than messages were put; -ENOTSUP when the queue is not joinable.
+ */
+BROOD_API int brood_queue_task_done(struct brood_queue *queue);
+
+/* release and task_done of a leased message in one store. */
+BROOD_API int brood_queue_release_done(struct brood_queue *queue, struct brood_message *message);
+
+/*
+ * Wait until every message that was put has been told done. 0, -EAGAIN, -ETIMEDOUT, -ENOTSUP. A
+ * message whose consumer died before task_done is redelivered, and whoever gets it tells.
+ */
+BROOD_API int brood_queue_join(struct brood_queue *queue, int64_t timeout);
+
+/*
+ * Register the calling member as a producer, for the option producers_end; the first put does it as
+ * well. End the registration; the death or end of the member does it as well. 0, -EPIPE.
+ */
+BROOD_API int brood_queue_producer_begin(struct brood_queue *queue);
+BROOD_API int brood_queue_producer_end(struct brood_queue *queue);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The segments that this process has: the family arena and the named ones that it opened.
+ *
+ * Finding the segment of an address is two comparisons for the family arena. For the others it is
+ * a look at a table that readers never lock: liburcu's RCU keeps a segment's description until nobody can be
+ * reading it. Changes are made under one mutex, which is free in a forked child.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <urcu-bp.h>
+
+#include "arena/arena.h"
+
+#define FAMILY_BYTES (64ull << 30)
+#define NAMED_BYTES (1ull << 30)
+#define LEAST_BYTES (1ull << 20)
+#define MOST_BYTES (1ull << 36)
+
+static struct brood_segment family = { .fd = -1 };
+static struct brood_segment *named[BROOD__SEATS];	/* by seat; seat 0 is the family's */
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+
+static void lock(void)
+{
+	pthread_mutex_lock(&mutex);
+}
+
+static void unlock(void)
+{
+	pthread_mutex_unlock(&mutex);
+}
+
+static void before_fork(void)
+{
+	lock();
+	urcu_bp_before_fork();
+}
+
+static void after_fork_in_parent(void)
+{
+	urcu_bp_after_fork_parent();
+	unlock();
+}
+
+static void after_fork_in_child(void)
+{
+	urcu_bp_after_fork_child();
+	unlock();
+}
+
+static void stay_usable_after_fork(void) __attribute__((constructor));
+static void stay_usable_after_fork(void)
+{
+	pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+}
+
+static int read_opts(const struct brood_segment_opts *given, struct brood_segment_opts *opts,
+		     size_t default_bytes)
+{
+	size_t page = brood__page_size();
+	int result = brood__options(opts, sizeof(*opts), given);
+
+	if (result)
+		return result;
+	if (opts->bytes == 0)
+		opts->bytes = default_bytes;
+	if (opts->members == 0)
+		opts->members = BROOD_MEMBERS_MAX;
+	if (opts->bytes < LEAST_BYTES || opts->bytes > MOST_BYTES ||
+	    opts->members > BROOD_MEMBERS_MAX)
+		return -EINVAL;
+	opts->bytes = (opts->bytes + page - 1) / page * page;
+	return 0;
+}
+
+static int make_family(const struct brood_segment_opts *opts)
+{
+	int result;
+
+	family.fd = brood__memory_file("brood", opts->bytes);
+	if (family.fd < 0)
+		return family.fd;
+	family.bytes = opts->bytes;
+	result = brood__file_identify(family.fd, &family.file);
+	if (result == 0)
+		result = brood__segment_map(&family);
+	if (result == 0)
+		result = brood__segment_format(&family, opts->members);
+	if (result)
+		brood__segment_unmap(&family);
+	return result;
+}
+
+int brood_init(const struct brood_segment_opts *given)
+{
+	struct brood_segment_opts opts;
+	int result = read_opts(given, &opts, FAMILY_BYTES);
+
+	if (result)
+		return result;
+	lock();
+	result = family.base ? -EALREADY : make_family(&opts);
+	unlock();
+	return result;
+}
+
+int brood__family_ready(void)
+{
+	int result;
+
+	if (brood__likely(__atomic_load_n(&family.members.sweep, __ATOMIC_ACQUIRE) != NULL))
+		return 0;
+	result = brood_init(NULL);
+	return result == -EALREADY ? 0 : result;
+}
+
+struct brood_segment *brood__segment(struct brood_segment *segment)
+{
+	int result;
+
+	if (segment && segment != &family) {
+		for (uint32_t seat = 1; seat < BROOD__SEATS; seat++)
+			if (named[seat] == segment)
+				return segment;
+		errno = EINVAL;
+		return NULL;
+	}
+	result = brood__family_ready();
+	if (result) {
+		errno = -result;
+		return NULL;
+	}
+	return &family;
+}
+
+static bool lies_in(const struct brood_segment *segment, const void *address)
+{
+	return (uintptr_t)address - (uintptr_t)segment->base < segment->bytes && segment->base;
+}
+
+static struct brood_segment *named_of(const void *address)
+{
+	struct brood_segment *found = NULL;
+
+	urcu_bp_read_lock();
+	for (uint32_t seat = 1; seat < BROOD__SEATS && !found; seat++) {
+		struct brood_segment *segment = rcu_dereference(named[seat]);
+
+		if (segment && lies_in(segment, address))
+			found = segment;
+	}
+	urcu_bp_read_unlock();
+	return found;
+}
+
+struct brood_segment *brood__segment_of(const void *address)
+{
+	return brood__likely(lies_in(&family, address)) ? &family : named_of(address);
+}
+
+static int free_seat(void)
+{
+	for (uint32_t seat = 1; seat < BROOD__SEATS; seat++)
+		if (!named[seat])
+			return (int)seat;
+	return -EMFILE;
+}
+
+/* Under the mutex. */
+static int enter(struct brood_segment *segment)
+{
+	int seat = free_seat();
+
+	if (seat < 0)
+		return seat;
+	segment->members.seat = (uint32_t)seat;
+	segment->opens = 1;
+	rcu_assign_pointer(named[seat], segment);
+	return 0;
+}
+
+static struct brood_segment *fail(struct brood_segment *segment, int error)
+{
+	if (segment) {
+		brood__segment_unmap(segment);
+		free(segment);
+	}
+	errno = -error;
+	return NULL;
+}
+
+static int make_named(struct brood_segment *segment, const char *name,
+		      const struct brood_segment_opts *opts)
+{
+	char temporary[64];
+	int result = brood__shm_check_name(name);
+
+	if (result)
+		return result;
+	brood__shm_reclaim();
+	segment->fd = brood__shm_create(temporary);
+	if (segment->fd < 0)
+		return segment->fd;
+	segment->bytes = opts->bytes;
+	result = brood__file_resize(segment->fd, opts->bytes);
+	if (result == 0)
+		result = brood__file_identify(segment->fd, &segment->file);
+	if (result == 0)
+		result = brood__segment_map(segment);
+	if (result == 0)
+		result = brood__segment_format(segment, opts->members);
+	if (result == 0)
+		return brood__shm_publish(temporary, name);
+	brood__shm_discard(temporary);
+	return result;
+}
+
+struct brood_segment *brood_segment_create(const char *name, const struct brood_segment_opts *given)
+{
+	struct brood_segment_opts opts;
+	struct brood_segment *segment;
+	int result = read_opts(given, &opts, NAMED_BYTES);
+
+	if (result)
+		return fail(NULL, result);
+	segment = calloc(1, sizeof(*segment));
+	if (!segment)
+		return NULL;
+	segment->fd = -1;
+	lock();
+	result = free_seat() < 0 ? -EMFILE : make_named(segment, name, &opts);
+	if (result == 0)
+		result = enter(segment);
+	unlock();
+	return result ? fail(segment, result) : segment;
+}
+
+static int attach(struct brood_segment *segment, const char *name)
+{
+	int result;
+
+	brood__shm_reclaim();
+	segment->fd = brood__shm_open(name);
+	if (segment->fd < 0)
+		return segment->fd;
+	result = brood__file_identify(segment->fd, &segment->file);
+	if (result)
+		return result;
+	if (!brood__file_is_private(&segment->file))
+		return -EPERM;
+	if (!segment->file.regular || segment->file.size < LEAST_BYTES ||
+	    segment->file.size > MOST_BYTES || segment->file.size % brood__page_size())
+		return -EPROTO;
+	segment->bytes = segment->file.size;
+	result = brood__segment_map(segment);
+	return result ? result : brood__segment_attach(segment);
+}
+
+/* Under the mutex: one that this process has open already. */
+static struct brood_segment *open_already(const struct brood_segment *segment)
+{
+	for (uint32_t seat = 1; seat < BROOD__SEATS; seat++)
+		if (named[seat] && named[seat]->file.inode == segment->file.inode &&
+		    named[seat]->file.device == segment->file.device)
+			return named[seat];
+	return NULL;
+}
+
+struct brood_segment *brood_segment_open(const char *name)
+{
+	struct brood_segment *segment = calloc(1, sizeof(*segment)), *already;
+	int result;
+
+	if (!segment)
+		return NULL;
+	segment->fd = -1;
+	lock();
+	result = attach(segment, name);
+	already = result ? NULL : open_already(segment);
+	if (already)
+		already->opens++;
+	else if (result == 0)
+		result = enter(segment);
+	unlock();
+	if (already) {
+		brood__segment_unmap(segment);
+		free(segment);
+		return already;
+	}
+	return result ? fail(segment, result) : segment;
+}
+
+int brood_segment_close(struct brood_segment *segment)
+{
+	bool last = false;
+
+	lock();
+	for (uint32_t seat = 1; seat < BROOD__SEATS; seat++)
+		if (segment && named[seat] == segment) {
+			last = --segment->opens == 0;
+			unlock();
+			if (!last)
+				return 0;
+			brood__member_leave(&segment->members);
+			lock();
+			rcu_assign_pointer(named[seat], NULL);
+			unlock();
+			urcu_bp_synchronize_rcu();
+			brood__segment_unmap(segment);
+			free(segment);
+			return 0;
+		}
+	unlock();
+	return -EINVAL;
+}
+
+int brood_segment_unlink(const char *name)
+{
+	return brood__shm_unlink(name);
+}
+
+void brood__deaths_noticed(void)
+{
+	for (uint32_t seat = 0; brood__self && seat < BROOD__SEATS; seat++)
+		if (brood__self->ids[seat])
+			brood__member_sweep(brood__self->members[seat]);
+}

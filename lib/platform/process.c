@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Floor 1, process.c: threads, processes and the descriptors that stand for them. */
+
+#include <errno.h>
+#include <poll.h>
+#include <sched.h>
+#include <sys/pidfd.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "platform/platform.h"
+
+int32_t brood__thread_id(void)
+{
+	return gettid();
+}
+
+uint64_t brood__pid_namespace(void)
+{
+	struct stat st;
+
+	return stat("/proc/self/ns/pid", &st) ? 0 : st.st_ino;
+}
+
+unsigned int brood__cpus_allowed(void)
+{
+	cpu_set_t sets[8];	/* the kernel refuses a mask smaller than its own: up to 8192 CPUs */
+	int n;
+
+	if (sched_getaffinity(0, sizeof sets, sets))
+		return 1;
+	n = CPU_COUNT_S(sizeof sets, sets);
+	return n > 0 ? (unsigned int)n : 1;
+}
+
+int brood__pidfd_open(pid_t pid)
+{
+	int fd = pidfd_open(pid, 0);
+
+	return fd < 0 ? -errno : fd;
+}
+
+int brood__pidfd_signal(int pidfd, int signal)
+{
+	return pidfd_send_signal(pidfd, signal, NULL, 0) ? -errno : 0;
+}
+
+static int poll_until(int fd, int64_t deadline)
+{
+	struct pollfd poll = { .fd = fd, .events = POLLIN };
+	struct timespec left = { 0 };
+	int64_t ns;
+
+	if (deadline == BROOD__NO_DEADLINE)
+		return ppoll(&poll, 1, NULL, NULL);
+	ns = deadline ? deadline - brood_now() : 0;
+	if (ns > 0) {
+		left.tv_sec = ns / 1000000000;
+		left.tv_nsec = ns % 1000000000;
+	}
+	return ppoll(&poll, 1, &left, NULL);
+}
+
+int brood__pidfd_wait(int pidfd, int64_t deadline)
+{
+	int n = poll_until(pidfd, deadline);
+
+	if (n < 0)
+		return -errno;
+	if (n == 0)
+		return deadline ? -ETIMEDOUT : -EAGAIN;
+	return 0;
+}
+
+int brood__pidfd_reap(int pidfd, int *exit_code)
+{
+	siginfo_t info = { .si_pid = 0 };	/* stays 0 while there is nothing to reap */
+
+	if (waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED | WNOHANG))
+		return -errno;
+	if (info.si_pid == 0)
+		return -EAGAIN;
+	*exit_code = info.si_code == CLD_EXITED ? info.si_status : -info.si_status;
+	return 0;
+}
+
+int brood__die_with_parent(void)
+{
+	return prctl(PR_SET_PDEATHSIG, SIGKILL) ? -errno : 0;
+}
+
+void brood__yield(void)
+{
+	sched_yield();
+}

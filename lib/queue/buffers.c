@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Buffers that are in no slot: spares, those that the user has, and orphans.
+ *
+ * A hand's `offer` names the one buffer that the member will swap next; others of its buffers say so
+ * in their own words, which the sweep of a dead member reads. The order of stores, and what a sweep makes of a
+ * death between them:
+ *
+ *	take from the pool   CAS word FREE -> HELD            free again
+ *	offer                offer = b;  word = OFFERED       HELD or LEASED and offered: b is D's spare, free
+ *	                                                      (if it was a lease: offering acknowledged it)
+ *	hand to the user     word = RESERVED;  offer = none   offered and RESERVED: free, once
+ *	keep                 word = HELD                      free
+ *
+ * A member that got many messages at once keeps the spares that they need for the next time, in a chain through the
+ * notes of the buffers. Chains are read by their member only.
+ *
+ * An orphan is a message without a holder. `orphans` = { changes | there may be some }: whoever finds
+ * none clears the bit by a CAS, which fails if another was made since its search began. The word is set
+ * to ORPHAN first and `orphans` after it; a death between is made good by the sweep of who died.
+ */
+#include <errno.h>
+
+#include "queue/queue.h"
+
+enum { KEEP_AT_MOST = 64 };
+
+static uint64_t load_word(struct brood_queue *queue, uint32_t buffer)
+{
+	return atomic_load_explicit(queue_word(queue, buffer), memory_order_acquire);
+}
+
+static void store_word(struct brood_queue *queue, uint32_t buffer, uint64_t word)
+{
+	atomic_store_explicit(queue_word(queue, buffer), word, memory_order_release);	/* Q3 */
+}
+
+static bool take_word(struct brood_queue *queue, uint32_t buffer, uint64_t from, uint64_t to)
+{
+	return atomic_compare_exchange_strong_explicit(queue_word(queue, buffer), &from, to,
+						       memory_order_acq_rel, memory_order_relaxed);
+}
+
+static void set_offer(const struct call *call, uint32_t buffer, uint64_t done)
+{
+	uint64_t offer = atomic_load_explicit(&call->hand->offer, memory_order_relaxed);
+
+	offer = (offer_done(offer) + done) << BUFFER_BITS | buffer;
+	atomic_store_explicit(&call->hand->offer, offer, memory_order_release);	/* Q4 */
+}
+
+static uint32_t offered(const struct call *call)
+{
+	return offer_buffer(atomic_load_explicit(&call->hand->offer, memory_order_relaxed));
+}
+
+static void keep(const struct call *call, uint32_t buffer)
+{
+	struct brood__hand *hand = call->hand;
+
+	store_word(call->queue, buffer, buffer_word(call->me, BUFFER_HELD, 0, 0));
+	atomic_store_explicit(queue_note(call->queue, buffer), hand->kept, memory_order_relaxed);
+	hand->kept = buffer;
+	hand->kept_count++;
+}
+
+static uint32_t take_kept(const struct call *call)
+{
+	struct brood__hand *hand = call->hand;
+	uint32_t buffer = hand->kept;
+
+	if (buffer == NO_BUFFER)
+		return NO_BUFFER;
+	hand->kept = (uint32_t)atomic_load_explicit(queue_note(call->queue, buffer),
+						    memory_order_relaxed) & NO_BUFFER;
+	hand->kept_count--;
+	return buffer;
+}
+
+static int warm(const struct call *call, uint32_t buffer)
+{
+	struct brood_queue *queue = call->queue;
+
+	if (!queue->sparse)
+		return 0;
+	return brood__block_commit(call->segment, queue, queue->bytes_at + buffer * queue->stride,
+				   queue->stride);
+}
+
+/* From the pool: the buffer, now HELD, or an error. Begins where others probably do not. */
+static int64_t allocate(const struct call *call)
+{
+	struct brood_queue *queue = call->queue;
+	uint64_t mine = buffer_word(call->me, BUFFER_HELD, 0, 0);
+	uint32_t first = (uint32_t)(queue->ring + call->me) % queue->buffers;
+
+	for (uint32_t k = 0; k < queue->buffers; k++) {
+		uint32_t buffer = (first + k) % queue->buffers;
+		uint64_t word = load_word(queue, buffer);
+
+		if (buffer_kind(word) != BUFFER_FREE || !take_word(queue, buffer, word, mine))
+			continue;
+		if (word == 0 && warm(call, buffer)) {
+			store_word(queue, buffer, 0);
+			return -ENOSPC;
+		}
+		return buffer;
+	}
+	return -ENOBUFS;
+}
+
+int brood__spare(const struct call *call)
+{
+	int64_t buffer = offered(call);
+
+	if (brood__likely(buffer != NO_BUFFER))
+		return 0;
+	buffer = take_kept(call);
+	if (buffer == NO_BUFFER)
+		buffer = allocate(call);
+	if (buffer < 0)
+		return (int)buffer;
+	brood__offer(call, (uint32_t)buffer, 0);
+	return 0;
+}
+
+void brood__offer(const struct call *call, uint32_t buffer, uint64_t done)
+{
+	uint32_t former = offered(call);
+
+	if (former != NO_BUFFER)
+		keep(call, former);
+	set_offer(call, buffer, done);
+	store_word(call->queue, buffer,
+		   buffer_change(load_word(call->queue, buffer), call->me, BUFFER_OFFERED));
+}
+
+void brood__count_done(const struct call *call)
+{
+	set_offer(call, offered(call), 1);
+}
+
+void brood__unoffer(const struct call *call)
+{
+	set_offer(call, NO_BUFFER, 0);
+}
+
+void brood__give_back(const struct call *call, uint32_t buffer)
+{
+	if (offered(call) == NO_BUFFER)
+		brood__offer(call, buffer, 0);
+	else if (call->hand->kept_count < KEEP_AT_MOST)
+		keep(call, buffer);
+	else
+		store_word(call->queue, buffer, BUFFER_GONE);
+}
+
+/* The orphan that was put first, by the position in its note. */
+static uint32_t oldest_orphan(struct brood_queue *queue, uint64_t *word)
+{
+	uint32_t oldest = NO_BUFFER;
+	uint64_t least = 0;
+
+	for (uint32_t buffer = 0; buffer < queue->buffers; buffer++) {
+		uint64_t found = load_word(queue, buffer), position;
+
+		if (buffer_kind(found) != BUFFER_ORPHAN)
+			continue;
+		position = atomic_load_explicit(queue_note(queue, buffer), memory_order_relaxed) >>
+			   BUFFER_BITS;
+		if (oldest != NO_BUFFER && position_after(position, least) >= 0)
+			continue;
+		oldest = buffer;
+		least = position;
+		*word = found;
+	}
+	return oldest;
+}
+
+int64_t brood__orphan_get(const struct call *call, size_t room)
+{
+	struct brood_queue *queue = call->queue;
+
+	for (;;) {
+		uint64_t seen = atomic_load_explicit(&queue->orphans, memory_order_seq_cst), word;
+		uint32_t buffer;
+
+		if (brood__likely(!(seen & 1)))
+			return -EAGAIN;
+		buffer = oldest_orphan(queue, &word);
+		if (buffer == NO_BUFFER) {
+			if (atomic_compare_exchange_strong(&queue->orphans, &seen, seen & ~1ull))
+				return -EAGAIN;
+			continue;
+		}
+		if (buffer_length(word) > room)
+			return -EMSGSIZE;
+		if (take_word(queue, buffer, word, buffer_change(word, call->me, BUFFER_LEASED)))
+			return buffer;
+	}
+}
+
+void brood__orphans_changed(struct brood_queue *queue)
+{
+	uint64_t seen = atomic_load_explicit(&queue->orphans, memory_order_relaxed);
+
+	while (!atomic_compare_exchange_weak_explicit(&queue->orphans, &seen, (seen + 2) | 1,
+						      memory_order_seq_cst, memory_order_relaxed))
+		;
+}
+
+size_t brood__orphans_count(struct brood_queue *queue)
+{
+	size_t count = 0;
+
+	if (!(atomic_load_explicit(&queue->orphans, memory_order_seq_cst) & 1))
+		return 0;
+	for (uint32_t buffer = 0; buffer < queue->buffers; buffer++)
+		count += buffer_kind(load_word(queue, buffer)) == BUFFER_ORPHAN;
+	return count;
+}

@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * get and get_many: a swap, and a copy out of what it gave.
+ *
+ * A message is acknowledged by finishing the swap that gave it (swap_ring.c), several by giving back
+ * the leased buffers that the call chained up; that is the last thing that a call does, or, in a
+ * joinable queue, the first thing that the next call does. Dying before it lets the sweep deliver the message again.
+ */
+#include <errno.h>
+
+#include "queue/queue.h"
+
+struct taking {
+	const struct call *call;
+	size_t room;
+};
+
+/* A message from the orphans is LEASED already; as a chain of one it is given back by the next call. */
+static int64_t take_orphan(const struct call *call, size_t room)
+{
+	int64_t buffer = brood__orphan_get(call, room);
+
+	if (buffer >= 0) {
+		uint64_t note = atomic_load_explicit(queue_note(call->queue, (uint32_t)buffer),
+						     memory_order_relaxed);
+
+		queue_chain(call->queue, (uint32_t)buffer, note >> BUFFER_BITS, NO_BUFFER);
+		call->hand->got = (uint32_t)buffer;
+		call->hand->pending = PENDING_MANY;
+	}
+	return buffer;
+}
+
+/* Nothing is in the ring: is that the end? Then what dead members had comes before it. */
+static int64_t at_the_end(const struct call *call, size_t room, int64_t error)
+{
+	struct brood_queue *queue = call->queue;
+	int64_t result = error;
+
+	if (error == -EAGAIN && queue->producers_end && brood__producers_ended(call)) {
+		brood__ring_close(queue);
+		result = brood__ring_get(call, room);
+	}
+	if (result == -EPIPE) {
+		brood__member_sweep(&call->segment->members);
+		result = take_orphan(call, room);
+		if (result == -EAGAIN)
+			result = -EPIPE;
+	}
+	return result;
+}
+
+/* At once or not at all. An empty answer counts only if no orphan came while we looked. */
+static int64_t take_now(const struct call *call, size_t room)
+{
+	struct brood_queue *queue = call->queue;
+	uint64_t seen;
+	int64_t result;
+
+	do {
+		seen = atomic_load_explicit(&queue->orphans, memory_order_seq_cst);
+		result = brood__unlikely(seen & 1) ? take_orphan(call, room) : -EAGAIN;
+		if (result != -EAGAIN)
+			return result;
+		result = brood__spare(call);
+		if (brood__unlikely(result))
+			return result;
+		result = brood__ring_get(call, room);
+		if (brood__likely(result >= 0))
+			return result;
+		if (result == -EPIPE || (result == -EAGAIN && queue->producers_end))
+			result = at_the_end(call, room, result);
+	} while (result == -EAGAIN &&
+		 (atomic_load_explicit(&queue->orphans, memory_order_seq_cst) | 1) != (seen | 1));
+	return result;
+}
+
+static ssize_t try_take(void *arg)
+{
+	const struct taking *taking = arg;
+
+	return queue_destroyed(taking->call) ? -ESTALE : take_now(taking->call, taking->room);
+}
+
+static int64_t wait_and_take(const struct call *call, size_t room, int64_t timeout)
+{
+	struct brood_queue *queue = call->queue;
+	struct brood__members *members = &call->segment->members;
+	struct taking taking = { call, room };
+	const struct brood__wait wait = {
+		.members = members,
+		.list = &queue->readers,
+		.watched = queue->users.mask,
+		.timeout = timeout,
+		.me = call->me,
+		.streaming = call->hand->get_streak,
+	};
+
+	call->hand->get_streak = 0;
+	if (timeout == 0)	/* what a dead member had counts as being in the queue */
+		return brood__member_sweep(members) ? take_now(call, room) : -EAGAIN;
+	return brood__wait(&wait, try_take, &taking);
+}
+
+int64_t brood__take(const struct call *call, size_t room, int64_t timeout)
+{
+	int64_t buffer;
+
+	ring_finish(call);
+	buffer = take_now(call, room);
+	if (brood__likely(buffer >= 0))
+		call->hand->get_streak = 1;
+	else if (buffer == -EAGAIN)
+		buffer = wait_and_take(call, room, timeout);
+	if (buffer >= 0 && call->hand->pending == PENDING_GET)
+		brood__notify(&call->segment->members, &call->queue->writers);
+	return buffer;
+}
+
+/* From pending to LEASED: the note keeps the position, for the order in which orphans come again. */
+void brood__hold(const struct call *call, uint32_t buffer)
+{
+	struct brood_queue *queue = call->queue;
+	struct brood__hand *hand = call->hand;
+	uint64_t word = atomic_load_explicit(queue_word(queue, buffer), memory_order_relaxed);
+	uint64_t want = atomic_load_explicit(&hand->want, memory_order_relaxed);
+
+	if (hand->pending == PENDING_GET) {
+		queue_chain(queue, buffer, slot_position(want), NO_BUFFER);
+		atomic_store_explicit(queue_word(queue, buffer),
+				      buffer_change(word, call->me, BUFFER_LEASED),
+				      memory_order_release);	/* Q3 */
+		brood__unoffer(call);
+		atomic_store_explicit(&hand->want, 0, memory_order_release);	/* Q5 */
+	}
+	hand->got = NO_BUFFER;
+	hand->pending = PENDING_NONE;
+}
+
+/* What the buffer holds, bounded by what it can hold. */
+static size_t contents(const struct call *call, uint32_t buffer, uint32_t *flags)
+{
+	uint64_t word = atomic_load_explicit(queue_word(call->queue, buffer), memory_order_acquire);
+	size_t length = buffer_length(word);
+
+	*flags = buffer_flags(word);
+	return length < call->queue->max_bytes ? length : call->queue->max_bytes;
+}
+
+void brood__show(const struct call *call, uint32_t buffer, struct brood_message *message)
+{
+	message->data = queue_bytes(call->queue, buffer);
+	message->length = contents(call, buffer, &message->flags);
+	message->size = call->queue->max_bytes;
+	message->buffer = buffer;
+}
+
+static ssize_t copy_out(const struct call *call, uint32_t buffer, void *data, uint32_t *flags)
+{
+	size_t length = contents(call, buffer, flags);
+
+	memcpy(data, queue_bytes(call->queue, buffer), length);
+	return (ssize_t)length;
+}
+
+ssize_t brood_queue_get_flags(struct brood_queue *queue, void *data, size_t size, uint32_t *flags,
+			      int64_t timeout)
+{
+	struct call call;
+	uint32_t unused;
+	int64_t result = brood__queue_enter(queue, &call);
+
+	if (brood__unlikely(result))
+		return result;
+	if (brood__unlikely(!data && size))
+		result = -EINVAL;
+	else
+		result = brood__take(&call, size, timeout);
+	if (brood__likely(result >= 0)) {
+		result = copy_out(&call, (uint32_t)result, data, flags ? flags : &unused);
+		if (brood__likely(!queue->joinable))
+			brood__ring_finish(&call);
+	}
+	queue_leave(&call);
+	return result;
+}
+
+ssize_t brood_queue_get(struct brood_queue *queue, void *data, size_t size, int64_t timeout)
+{
+	return brood_queue_get_flags(queue, data, size, NULL, timeout);
+}
+
+/* Append to the chain of what this call got. */
+static void append(const struct call *call, uint32_t last, uint32_t buffer)
+{
+	_Atomic uint64_t *note = queue_note(call->queue, last);
+	uint64_t of_last = atomic_load_explicit(note, memory_order_relaxed);
+
+	queue_chain(call->queue, last, of_last >> BUFFER_BITS, buffer);
+}
+
+static ssize_t take_many(const struct call *call, struct brood_message *messages, size_t n,
+			 int64_t timeout)
+{
+	uint32_t first = NO_BUFFER, last = NO_BUFFER;
+	int64_t result = 0;
+	size_t i = 0;
+
+	for (; i < n; i++) {
+		result = i ? take_now(call, messages[i].size) :
+			     brood__take(call, messages[i].size, timeout);
+		if (result < 0)
+			break;
+		brood__hold(call, (uint32_t)result);
+		if (first == NO_BUFFER)
+			first = (uint32_t)result;
+		else
+			append(call, last, (uint32_t)result);
+		last = (uint32_t)result;
+		messages[i].length = (size_t)copy_out(call, last, messages[i].data,
+						      &messages[i].flags);
+		brood__notify(&call->segment->members, &call->queue->writers);
+	}
+	if (i == 0)
+		return result;
+	call->hand->got = first;
+	call->hand->pending = PENDING_MANY;
+	return (ssize_t)i;
+}
+
+ssize_t brood_queue_get_many(struct brood_queue *queue, struct brood_message *messages, size_t n,
+			     int64_t timeout)
+{
+	struct call call;
+	ssize_t result = brood__queue_enter(queue, &call);
+
+	if (result)
+		return result;
+	for (size_t i = 0; messages && i < n; i++)
+		if (!messages[i].data && messages[i].size)
+			result = -EINVAL;
+	if (!messages || n == 0)
+		result = -EINVAL;
+	if (result == 0)
+		result = take_many(&call, messages, n, timeout);
+	if (result > 0 && !queue->joinable)
+		brood__ring_finish(&call);
+	queue_leave(&call);
+	return result;
+}

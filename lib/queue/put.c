@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * put and put_many: a copy into the offered buffer, and a swap.
+ *
+ * Dying inside: before the swap the message is nowhere but in the caller's own spare; after it, it is
+ * in. A put_many that is cut short leaves a prefix.
+ */
+#include <errno.h>
+
+#include "queue/queue.h"
+
+static ssize_t try_put(void *arg)
+{
+	const struct call *call = arg;
+
+	return queue_destroyed(call) ? -ESTALE : brood__ring_put(call);
+}
+
+int brood__put_offered(const struct call *call, int64_t timeout)
+{
+	struct brood_queue *queue = call->queue;
+	struct brood__hand *hand = call->hand;
+	ssize_t result = brood__ring_put(call);
+
+	if (brood__likely(result == 0)) {
+		hand->put_streak = 1;
+	} else if (result == -EAGAIN) {
+		const struct brood__wait wait = {
+			.members = &call->segment->members,
+			.list = &queue->writers,
+			.watched = queue->users.mask,
+			.timeout = timeout,
+			.me = call->me,
+			.streaming = hand->put_streak,
+		};
+
+		hand->put_streak = 0;
+		result = brood__wait(&wait, try_put, (void *)(uintptr_t)call);
+	}
+	if (result == 0)
+		brood__notify(&call->segment->members, &queue->readers);
+	return (int)result;
+}
+
+static int put_one(const struct call *call, const void *data, size_t length, int64_t timeout)
+{
+	struct brood_queue *queue = call->queue;
+	uint32_t buffer;
+	int result;
+
+	ring_finish(call);
+	result = brood__spare(call);
+	if (brood__unlikely(result))
+		return result;
+	buffer = offer_buffer(atomic_load_explicit(&call->hand->offer, memory_order_relaxed));
+	memcpy(queue_bytes(queue, buffer), data, length);
+	atomic_store_explicit(queue_word(queue, buffer),
+			      buffer_word(call->me, BUFFER_OFFERED, 0, length),
+			      memory_order_release);
+	return brood__put_offered(call, timeout);
+}
+
+static int check_producer(const struct call *call)
+{
+	if (brood__likely(!call->queue->producers_end))
+		return 0;
+	return brood__producer_begins(call);
+}
+
+int brood_queue_put(struct brood_queue *queue, const void *data, size_t length, int64_t timeout)
+{
+	struct call call;
+	int result = brood__queue_enter(queue, &call);
+
+	if (brood__unlikely(result))
+		return result;
+	if (brood__unlikely(length > queue->max_bytes))
+		result = -EMSGSIZE;
+	else if (brood__unlikely(!data && length))
+		result = -EINVAL;
+	else if (!(result = check_producer(&call)))
+		result = put_one(&call, data, length, timeout);
+	queue_leave(&call);
+	return result;
+}
+
+static int check_messages(const struct brood_queue *queue, const struct brood_message *messages,
+			  size_t n)
+{
+	if (!messages || n == 0)
+		return -EINVAL;
+	for (size_t i = 0; i < n; i++) {
+		if (messages[i].length > queue->max_bytes)
+			return -EMSGSIZE;
+		if (!messages[i].data && messages[i].length)
+			return -EINVAL;
+	}
+	return 0;
+}
+
+ssize_t brood_queue_put_many(struct brood_queue *queue, const struct brood_message *messages,
+			     size_t n, int64_t timeout)
+{
+	struct call call;
+	int result = brood__queue_enter(queue, &call);
+	size_t i = 0;
+
+	if (result)
+		return result;
+	result = check_messages(queue, messages, n);
+	if (result == 0)
+		result = check_producer(&call);
+	if (result == 0 && timeout != 0 && timeout != BROOD_FOREVER)
+		timeout = brood_until(brood__deadline(timeout));
+	for (; result == 0 && i < n; i += result == 0)
+		result = put_one(&call, messages[i].data, messages[i].length, timeout);
+	queue_leave(&call);
+	return i ? (ssize_t)i : result;
+}

@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Floor 6, inside: the words of a queue, each defined once, here.
+ *
+ * swap_ring.c moves buffers in and out of slots, buffers.c looks after those that are in
+ * nobody's slot, repair.c puts right what a dead member left; put.c, get.c, place.c, tasks.c and queue.c are the
+ * public calls.
+ */
+#ifndef BROOD_QUEUE_INTERNAL_H
+#define BROOD_QUEUE_INTERNAL_H
+
+#include <string.h>
+
+#include <brood/queue.h>
+
+#include "arena/arena.h"
+#include "wait/wait.h"
+
+/* ---- a slot's word: { position:42 | closed:1 | full:1 | buffer:20 } ---- */
+
+#define BUFFER_BITS 20
+#define NO_BUFFER ((1u << BUFFER_BITS) - 1)
+#define SLOT_FULL (1ull << BUFFER_BITS)		/* the buffer holds the message of this position */
+#define SLOT_CLOSED (2ull << BUFFER_BITS)	/* no message will ever be put after this word's */
+#define POSITION_SHIFT (BUFFER_BITS + 2)
+#define POSITION_MASK (UINT64_MAX >> POSITION_SHIFT)
+
+static inline uint64_t slot_word(uint64_t position, uint64_t bits, uint32_t buffer)
+{
+	return position << POSITION_SHIFT | bits | buffer;
+}
+
+static inline uint64_t slot_position(uint64_t word)
+{
+	return word >> POSITION_SHIFT;
+}
+
+static inline uint32_t slot_buffer(uint64_t word)
+{
+	return (uint32_t)word & NO_BUFFER;
+}
+
+/* a - b for positions that are less than half the range apart. */
+static inline int64_t position_after(uint64_t a, uint64_t b)
+{
+	return (int64_t)((a - b) << POSITION_SHIFT) >> POSITION_SHIFT;
+}
+
+/*
+ * ---- a buffer's word: { holder + 1:16 | kind:4 | warm:1 | flags:11 | length:32 } ----
+ *
+ * Written by the holder alone, but for FREE and ORPHAN, which have none: from those one member takes
+ * it by CAS. Never-used buffers are all zero.
+ */
+enum buffer_kind {
+	BUFFER_FREE = 0,
+	BUFFER_HELD,		/* a spare in the holder's pocket; free when it dies */
+	BUFFER_RESERVED,	/* handed to the user to write into; free when it dies */
+	BUFFER_LEASED,		/* a message that the holder has; an orphan when it dies */
+	BUFFER_OFFERED,		/* written for a swap; tells nothing of who owns it by now */
+	BUFFER_ORPHAN,		/* a message that waits to be delivered again */
+};
+
+#define WARM (1ull << 43)	/* memory has been committed for it */
+#define FLAGS_SHIFT 32
+
+static inline uint64_t buffer_word(uint32_t holder, enum buffer_kind kind, uint32_t flags,
+				   size_t length)
+{
+	return (uint64_t)(holder + 1) << 48 | (uint64_t)kind << 44 | WARM |
+	       (uint64_t)flags << FLAGS_SHIFT | (uint32_t)length;
+}
+
+static inline enum buffer_kind buffer_kind(uint64_t word)
+{
+	return (enum buffer_kind)(word >> 44 & 15);
+}
+
+static inline bool buffer_held_by(uint64_t word, uint32_t member)
+{
+	return word >> 48 == member + 1;
+}
+
+static inline uint32_t buffer_flags(uint64_t word)
+{
+	return word >> FLAGS_SHIFT & BROOD_REDELIVERED;
+}
+
+static inline size_t buffer_length(uint64_t word)
+{
+	return (uint32_t)word;
+}
+
+/* The same message under another holder and kind. */
+static inline uint64_t buffer_change(uint64_t word, uint32_t holder, enum buffer_kind kind)
+{
+	return buffer_word(holder, kind, buffer_flags(word), buffer_length(word));
+}
+
+#define BUFFER_GONE ((uint64_t)BUFFER_FREE << 44 | WARM)	/* free, used before */
+#define NO_HOLDER UINT32_MAX
+
+/* ---- a member's hand: what it is about to do in this queue, and what it has ---- */
+
+enum pending {			/* what finish has to do; known to the member alone */
+	PENDING_NONE = 0,
+	PENDING_PUT,		/* the swap of `want` happened */
+	PENDING_GET,		/* the same; finishing acknowledges the message */
+	PENDING_MANY,		/* the messages of the chain `got` */
+};
+
+struct brood__hand {
+	/* Shared: what a sweep reads. */
+	_Alignas(BROOD__LINE) _Atomic uint64_t want;	/* the slot word that the swap replaces, 0 */
+	_Atomic uint64_t offer;	/* { task_done calls ever made:44 | buffer offered in the swap:20 } */
+	_Atomic uint32_t producer;	/* { registrations ever made:31 | registered now:1 } */
+	_Atomic uint32_t used;	/* 1 between first use and sweep */
+	/* The member's own. */
+	uint64_t put_at, get_at;	/* not ahead of the true tail and head */
+	uint64_t head_seen;	/* the head has been here */
+	uint32_t kept, kept_count;	/* chain of HELD buffers */
+	uint32_t got;		/* chain of LEASED buffers of a get or get_many */
+	uint8_t pending;	/* enum pending */
+	uint8_t put_streak, get_streak;	/* the last call found room, or a message, at once */
+};
+
+_Static_assert(sizeof(struct brood__hand) == BROOD__LINE, "a hand is a line");
+
+static inline uint32_t offer_buffer(uint64_t offer)
+{
+	return (uint32_t)offer & NO_BUFFER;
+}
+
+static inline uint64_t offer_done(uint64_t offer)
+{
+	return offer >> BUFFER_BITS;
+}
+
+/* ---- the queue ---- */
+
+struct brood_queue {
+	struct brood__object object;
+	/* Written by the creator, before anybody else can see it. */
+	uint64_t max_bytes, stride;	/* of a buffer's bytes */
+	uint64_t slots_at, words_at, notes_at, bytes_at;	/* from the queue's start */
+	uint32_t capacity, ring, buffers, members;	/* ring: slots, a power of two >= capacity */
+	uint32_t producers_end;
+	uint32_t joinable;
+	uint32_t sparse;	/* buffers get memory when they are first used */
+	/* Hints: never ahead of the truth. */
+	_Alignas(2 * BROOD__LINE) _Atomic uint64_t tail;
+	_Alignas(2 * BROOD__LINE) _Atomic uint64_t head;
+	_Alignas(2 * BROOD__LINE) _Atomic uint64_t orphans;	/* { changes:63 | there may be some:1 } */
+	struct brood__waitlist readers, writers, joiners;
+	struct brood__waitlist users;	/* members that have used the queue; not a list of sleepers */
+	struct brood__hand hands[];	/* one a member */
+};
+
+/* In the order of the layout: slot words, buffer words, notes (position << 20 | next in a chain). */
+static inline _Atomic uint64_t *queue_slot(struct brood_queue *queue, uint64_t position)
+{
+	_Atomic uint64_t *slots = (void *)((char *)queue + queue->slots_at);
+
+	return &slots[position & (queue->ring - 1)];
+}
+
+static inline _Atomic uint64_t *queue_word(struct brood_queue *queue, uint32_t buffer)
+{
+	return (_Atomic uint64_t *)(void *)((char *)queue + queue->words_at) + buffer;
+}
+
+static inline _Atomic uint64_t *queue_note(struct brood_queue *queue, uint32_t buffer)
+{
+	return (_Atomic uint64_t *)(void *)((char *)queue + queue->notes_at) + buffer;
+}
+
+static inline void queue_chain(struct brood_queue *queue, uint32_t buffer, uint64_t position,
+			       uint32_t next)
+{
+	atomic_store_explicit(queue_note(queue, buffer), position << BUFFER_BITS | next,
+			      memory_order_relaxed);
+}
+
+static inline void *queue_bytes(struct brood_queue *queue, uint32_t buffer)
+{
+	return (char *)queue + queue->bytes_at + buffer * queue->stride;
+}
+
+/* ---- a call: entered by every public function (queue.c) ---- */
+
+struct call {
+	struct brood_queue *queue;
+	struct brood__hand *hand;
+	struct brood_segment *segment;
+	uint32_t me;
+};
+
+int brood__queue_enter(struct brood_queue *queue, struct call *call);
+void brood__queue_first_use(struct call *call);
+bool brood__queue_alive(const struct brood_segment *segment, const struct brood_queue *queue);
+
+static inline void queue_leave(const struct call *call)
+{
+	atomic_store_explicit(&call->segment->members.table[call->me].inside, 0,
+			      memory_order_release);
+}
+
+static inline bool queue_destroyed(const struct call *call)
+{
+	return !brood__queue_alive(call->segment, call->queue);
+}
+
+/* ---- swap_ring.c ---- */
+
+/* Swap the offered buffer, a message, into the ring. 0, -EAGAIN (full), -EPIPE, -EPROTO. */
+int brood__ring_put(const struct call *call);
+/* Swap the offered buffer, a spare, for the first message of at most `room` bytes: its buffer, or
+ * -EAGAIN (empty), -EPIPE (ended), -EMSGSIZE, -EPROTO. */
+int64_t brood__ring_get(const struct call *call, size_t room);
+/* Mark the end. 0, or -EPROTO. */
+int brood__ring_close(struct brood_queue *queue);
+/* The true positions: of the next put; of the next get. Bits are those of the word found. */
+uint64_t brood__ring_tail(struct brood_queue *queue, uint64_t *word);
+uint64_t brood__ring_head(struct brood_queue *queue, uint64_t *word);
+/* Do the stores that the last swap left undone; a get is acknowledged by it. */
+void brood__ring_finish(const struct call *call);
+/* Acknowledge one message, if one is pending, and count a task_done, both in one store. */
+void brood__ring_finish_done(const struct call *call);
+
+static inline void ring_finish(const struct call *call)
+{
+	if (call->hand->pending)
+		brood__ring_finish(call);
+}
+
+/* ---- buffers.c ---- */
+
+/* See to it that the hand offers a buffer. 0, -ENOBUFS, -ENOSPC. */
+int brood__spare(const struct call *call);
+/* Offer this buffer in place of what the hand offers, which is kept; counts `done` in the same store. */
+void brood__offer(const struct call *call, uint32_t buffer, uint64_t done);
+/* Count a task_done, whatever is offered. */
+void brood__count_done(const struct call *call);
+/* The hand offers nothing any more; the buffer stays what its word says. */
+void brood__unoffer(const struct call *call);
+/* A buffer of the caller's that nobody needs any more: keep it or free it. */
+void brood__give_back(const struct call *call, uint32_t buffer);
+/* Take the oldest orphan of at most `room` bytes: as brood__ring_get. */
+int64_t brood__orphan_get(const struct call *call, size_t room);
+/* An orphan was made: readers look for it. */
+void brood__orphans_changed(struct brood_queue *queue);
+size_t brood__orphans_count(struct brood_queue *queue);
+
+/* ---- put.c, get.c: what the in-place calls share with those that copy ---- */
+
+/* Put the offered buffer, whose word is set; waits. As brood_queue_put. */
+int brood__put_offered(const struct call *call, int64_t timeout);
+/* Get a message; waits. Its buffer, pending, or an error as of brood_queue_get. */
+int64_t brood__take(const struct call *call, size_t room, int64_t timeout);
+/* Make the pending message a lease. */
+void brood__hold(const struct call *call, uint32_t buffer);
+void brood__show(const struct call *call, uint32_t buffer, struct brood_message *message);
+
+/* ---- tasks.c ---- */
+
+bool brood__tasks_open(const struct call *call);
+/* A task_done was counted: wake who joins if it was the last. */
+void brood__task_was_done(const struct call *call);
+int brood__producer_begins(const struct call *call);
+void brood__producer_ends(struct brood__members *members, struct brood_queue *queue,
+			  struct brood__hand *hand);
+/* All producers that registered have ended, and there were enough of them. */
+bool brood__producers_ended(const struct call *call);
+
+/* ---- repair.c ---- */
+
+void brood__queue_sweep(struct brood_segment *segment, void *object, uint32_t member, bool clean);
+void brood__queue_wake_users(struct brood_segment *segment, struct brood_queue *queue);
+
+#endif

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What a dead member left in a queue, put right. Why it is right: swap_ring.c and buffers.c.
+ *
+ * One living member at a time does this for one dead member (member.c). It may be killed at any
+ * instruction; the next one begins again, and every step below can be repeated:
+ *
+ *	1 want set: did the swap happen? If so do its stores in the dead one's name, want last.
+ *	2 offer: the dead one's spare, if its word still says so: free; then the offer is none.
+ *	3 every buffer whose word says that it is the dead one's: HELD, RESERVED -> free, LEASED -> orphan.
+ *	4 orphans may have come; the registration as a producer ends; all users look again.
+ *	5 the hand is unused, then the member is no user: the id can be another's.
+ *
+ * Nothing here waits, and nobody waits for it: until it is done some buffers are missing, no more.
+ */
+#include "queue/queue.h"
+
+struct repair {
+	struct brood_queue *queue;
+	struct brood__hand *hand;	/* of the dead */
+	uint32_t dead;
+};
+
+static uint64_t load_word(const struct repair *repair, uint32_t buffer)
+{
+	return atomic_load_explicit(queue_word(repair->queue, buffer), memory_order_acquire);
+}
+
+static void change_word(const struct repair *repair, uint32_t buffer, uint64_t from, uint64_t to)
+{
+	atomic_compare_exchange_strong_explicit(queue_word(repair->queue, buffer), &from, to,
+						memory_order_acq_rel, memory_order_relaxed);
+}
+
+static bool is_of_dead(const struct repair *repair, uint32_t buffer)
+{
+	return buffer_held_by(load_word(repair, buffer), repair->dead);
+}
+
+static bool same_swap(uint64_t a, uint64_t b)
+{
+	return (a & ~SLOT_CLOSED) == (b & ~SLOT_CLOSED);
+}
+
+/* Whether any member wants to replace this word: then the word was in a slot. */
+static bool is_wanted(const struct repair *repair, uint64_t word)
+{
+	for (uint32_t id = 0; id < repair->queue->members; id++)
+		if (same_swap(atomic_load_explicit(&repair->queue->hands[id].want,
+						   memory_order_acquire), word))
+			return true;
+	return false;
+}
+
+/* What the dead one's CAS installed if it happened. Unique: nobody else could offer `mine`. */
+static uint64_t outcome(const struct repair *repair, uint64_t want, uint32_t mine)
+{
+	uint64_t position = slot_position(want);
+
+	if (want & SLOT_FULL)
+		return slot_word((position + repair->queue->ring) & POSITION_MASK, 0, mine);
+	return slot_word(position, SLOT_FULL, mine);
+}
+
+/* The order of the three looks is the proof's. */
+static bool swap_happened(const struct repair *repair, uint64_t want, uint32_t mine)
+{
+	uint64_t installed = outcome(repair, want, mine);
+	uint64_t in_slot = atomic_load_explicit(queue_slot(repair->queue, slot_position(want)),
+						memory_order_acquire);
+
+	return same_swap(in_slot, installed) || is_wanted(repair, installed) ||
+	       !is_of_dead(repair, mine);
+}
+
+static void store_offer(const struct repair *repair, uint32_t buffer)
+{
+	uint64_t offer = atomic_load_explicit(&repair->hand->offer, memory_order_relaxed);
+
+	atomic_store_explicit(&repair->hand->offer, offer_done(offer) << BUFFER_BITS | buffer,
+			      memory_order_release);
+}
+
+static void finish_swap(const struct repair *repair, uint64_t want)
+{
+	struct brood_queue *queue = repair->queue;
+	uint32_t theirs = slot_buffer(want);
+	uint64_t word = load_word(repair, theirs);
+	enum buffer_kind kind = want & SLOT_FULL ? BUFFER_LEASED : BUFFER_HELD;
+
+	if (want & SLOT_FULL)
+		queue_chain(queue, theirs, slot_position(want), NO_BUFFER);
+	atomic_store_explicit(queue_word(queue, theirs), buffer_change(word, repair->dead, kind),
+			      memory_order_release);
+	store_offer(repair, NO_BUFFER);
+}
+
+/*
+ * Step 1. The offer is: the buffer of the tried swap; none, when a sweeper before us has finished the
+ * swap and died before the last store; or already the buffer that the swap gave, when the member itself died there.
+ */
+static void settle_swap(const struct repair *repair)
+{
+	uint64_t want = atomic_load_explicit(&repair->hand->want, memory_order_acquire);
+	uint32_t mine = offer_buffer(atomic_load_explicit(&repair->hand->offer,
+							  memory_order_acquire));
+
+	if (want == 0)
+		return;
+	if (mine < repair->queue->buffers && slot_buffer(want) < repair->queue->buffers &&
+	    mine != slot_buffer(want) && swap_happened(repair, want, mine))
+		finish_swap(repair, want);
+	atomic_store_explicit(&repair->hand->want, 0, memory_order_release);
+}
+
+static void free_spare(const struct repair *repair)
+{
+	uint32_t mine = offer_buffer(atomic_load_explicit(&repair->hand->offer,
+							  memory_order_acquire));
+
+	if (mine < repair->queue->buffers) {
+		uint64_t word = load_word(repair, mine);
+
+		if (buffer_held_by(word, repair->dead))
+			change_word(repair, mine, word, BUFFER_GONE);
+	}
+	store_offer(repair, NO_BUFFER);
+}
+
+static bool release_held(const struct repair *repair)
+{
+	bool orphans = false;
+
+	for (uint32_t buffer = 0; buffer < repair->queue->buffers; buffer++) {
+		uint64_t word = load_word(repair, buffer);
+
+		if (!buffer_held_by(word, repair->dead))
+			continue;
+		switch (buffer_kind(word)) {
+		case BUFFER_HELD:
+		case BUFFER_RESERVED:
+			change_word(repair, buffer, word, BUFFER_GONE);
+			break;
+		case BUFFER_LEASED:
+			change_word(repair, buffer, word,
+				    buffer_word(NO_HOLDER, BUFFER_ORPHAN, BROOD_REDELIVERED,
+						buffer_length(word)));
+			orphans = true;
+			break;
+		default:
+			break;
+		}
+	}
+	return orphans;
+}
+
+void brood__queue_wake_users(struct brood_segment *segment, struct brood_queue *queue)
+{
+	brood__wake_all(&segment->members, queue->users.mask);
+}
+
+/* The end of a living member: what it had pending was its own to acknowledge. */
+static void finish_own(struct brood_segment *segment, const struct repair *repair)
+{
+	const struct call call = {
+		.queue = repair->queue,
+		.hand = repair->hand,
+		.segment = segment,
+		.me = repair->dead,
+	};
+
+	ring_finish(&call);
+}
+
+void brood__queue_sweep(struct brood_segment *segment, void *object, uint32_t member, bool clean)
+{
+	struct brood_queue *queue = object;
+	const struct repair repair = { queue, &queue->hands[member], member };
+
+	if (!brood__queue_alive(segment, queue)) {
+		/* Whoever destroyed it may have died before this. */
+		brood__block_retire(segment, queue);
+		return;
+	}
+	if (!brood__mask_has(queue->users.mask, member))
+		return;
+	if (clean && atomic_load_explicit(&repair.hand->used, memory_order_relaxed))
+		finish_own(segment, &repair);
+	settle_swap(&repair);
+	free_spare(&repair);
+	if (release_held(&repair) || !clean)
+		brood__orphans_changed(queue);
+	brood__producer_ends(&segment->members, queue, repair.hand);
+	brood__mask_clear(queue->readers.mask, member);
+	brood__mask_clear(queue->writers.mask, member);
+	brood__mask_clear(queue->joiners.mask, member);
+	brood__queue_wake_users(segment, queue);
+	atomic_store_explicit(&repair.hand->used, 0, memory_order_release);
+	brood__mask_clear(queue->users.mask, member);
+}

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Sleeping without losing a wake-up, though anybody may die or be stopped at any instruction.
+ *
+ *	waiter                                  notifier
+ *	value = park[me], and the lives to watch
+ *	set my bit, full fence         W3       publish by a seq_cst RMW             W1
+ *	look again: found -> clear my bit       any bit set in the list?             W2
+ *	sleep while park[me] == value             one system call: clear m's bit, wake m
+ *	clear my bit                              nobody woken: park[m]++, wake m; else the next bit
+ *
+ * W1/W2 against W3: all four are seq_cst, so either the notifier sees the bit or the waiter, looking
+ * again, sees what was published. Without the waiter's fence, arm64 may look before the bit is visible.
+ *
+ * The park word must change after the bit is cleared, not before: a waiter that was awake could otherwise
+ * read the new value, set its bit anew for its next wait, lose it to the clearing, and sleep for ever. In
+ * this order a waiter whose bit is cleared read its value before, so it is woken or does not fall asleep.
+ *
+ * Whom the notifier finds awake already (nobody was woken) was about to look or has been woken by
+ * somebody else: it goes on to the next bit, so two messages wake two sleepers.
+ *
+ * Dying inside. A notifier that dies between publishing and waking leaves sleepers asleep: the sweep
+ * of a member wakes every user of every object that the member used, bit or no bit. Whoever sleeps watches
+ * the life words of the object's users in the same futex_waitv, and the kernel wakes one of
+ * those sleepers at the death; it sweeps, and so wakes the others. If it dies first, its own death
+ * wakes the next. A wake-up that was given to a member which then died is made good in the same way.
+ * Who begins to use an object wakes its sleepers once, so that they watch it too.
+ * A waiter that dies leaves its bit: a notifier that picks it wakes nobody and goes on to the next;
+ * the sweep clears it.
+ *
+ * Being stopped inside. A notifier stopped before the system call leaves the bit for others. Two windows of a few
+ * instructions remain: a notifier stopped after the call when the waiter was about to sleep, and a waiter
+ * stopped between being woken and looking. Whoever sleeps looks by itself every 100 ms.
+ *
+ * How long to spin: parking costs both sides about 40 us across cores, so up to 20 us of looking is
+ * no more than what it may save. After the first microsecond every look is followed by a
+ * yield, which gives the CPU to whoever has to do what we wait for when it has no CPU of its own.
+ *
+ * A spinning waiter that looks as often as it can takes the line away from the member that
+ * writes it. When the caller has been finding work at once until now, we stay away for the time of some messages
+ * first: then a batch of them costs one move of the line.
+ */
+#include <errno.h>
+
+#include "wait/wait.h"
+
+enum {
+	GATHER_PAUSES = 24,		/* streaming: stay away this long before looking again */
+	CLOSE_LOOKS = 100,		/* looks before the first yield */
+	YIELDS_AT_LEAST = 2,
+	SPIN_NS = 20000,
+	BACKSTOP_NS = 100000000,
+};
+
+static bool unpark(struct brood__members *members, uint32_t id)
+{
+	_Atomic uint32_t *park = &members->table[id].park;
+
+	atomic_fetch_add_explicit(park, 1, memory_order_seq_cst);
+	return brood__futex_wake(park, 1) > 0;
+}
+
+void brood__wake_one(struct brood__members *members, struct brood__waitlist *list)
+{
+	for (uint32_t i = 0; i < BROOD__MASK_WORDS; i++) {
+		uint32_t word = atomic_load_explicit(&list->mask[i], memory_order_seq_cst);
+
+		for (; word; word &= word - 1) {
+			uint32_t bit = (uint32_t)__builtin_ctz(word), id = i * 32 + bit;
+
+			if (id >= members->max)
+				return;
+			if (brood__futex_clear_and_wake(&list->mask[i], bit,
+							&members->table[id].park) > 0 ||
+			    unpark(members, id))
+				return;
+		}
+	}
+}
+
+void brood__wake_all(struct brood__members *members, const _Atomic uint32_t *mask)
+{
+	for (uint32_t id = 0; id < members->max; id++)
+		if (brood__mask_has(mask, id))
+			unpark(members, id);
+}
+
+static void pause_for(unsigned int pauses)
+{
+	while (pauses--)
+		brood__relax();
+}
+
+/* Looks, then looks and yields. The clock is first read when the looks alone were in vain. */
+static ssize_t spin(const struct brood__wait *wait, ssize_t (*attempt)(void *), void *arg,
+		    int64_t *deadline)
+{
+	int64_t now, end;
+	ssize_t result;
+
+	if (wait->streaming)
+		pause_for(GATHER_PAUSES);
+	for (unsigned int looks = 0; looks < CLOSE_LOOKS; looks++) {
+		result = attempt(arg);
+		if (result != -EAGAIN)
+			return result;
+		pause_for(1 + looks / 16);
+	}
+	*deadline = brood__deadline(wait->timeout);
+	now = brood_now();
+	end = now + SPIN_NS < *deadline ? now + SPIN_NS : *deadline;
+	for (unsigned int yields = 0; yields < YIELDS_AT_LEAST || brood_now() < end; yields++) {
+		brood__yield();
+		result = attempt(arg);
+		if (result != -EAGAIN)
+			return result;
+	}
+	return -EAGAIN;
+}
+
+/* What to sleep on: my park word first, then the lives of those whose death may matter. */
+static unsigned int gather(const struct brood__wait *wait, struct brood__futex *set)
+{
+	struct brood__members *members = wait->members;
+	_Atomic uint32_t *park = &members->table[wait->me].park;
+	unsigned int n = 0;
+
+	set[n++] = (struct brood__futex){ park, atomic_load_explicit(park, memory_order_acquire) };
+	/* From the next id on, so that many sleepers together watch more than one set holds. */
+	for (uint32_t k = 1; wait->watched && k < members->max && n < BROOD__FUTEX_MANY; k++) {
+		uint32_t id = (wait->me + k) % members->max;
+		uint32_t life;
+
+		if (!brood__mask_has(wait->watched, id))
+			continue;
+		life = brood__life_of(members, id);
+		set[n++] = (struct brood__futex){ &members->table[id].life.word, life };
+	}
+	return n;
+}
+
+static void sleep_on(const struct brood__futex *set, unsigned int n, int64_t deadline)
+{
+	int64_t backstop = brood_now() + BACKSTOP_NS;
+
+	if (deadline < backstop)
+		backstop = deadline;
+	if (brood__futex_sleep(set, n, backstop) == -ENOSYS)
+		brood__futex_sleep(set, 1, backstop);
+}
+
+/*
+ * One round: 0 after a sleep. The set is gathered before the last look and the sweep: who dies after
+ * that has changed his word, so the kernel does not let us sleep on it; who died before is swept.
+ */
+static ssize_t look_and_sleep(const struct brood__wait *wait, ssize_t (*attempt)(void *), void *arg,
+			      int64_t deadline)
+{
+	struct brood__members *members = wait->members;
+	bool late = deadline != BROOD__NO_DEADLINE && brood_now() >= deadline;
+	struct brood__futex set[BROOD__FUTEX_MANY];
+	ssize_t result;
+	unsigned int n;
+
+	n = gather(wait, set);
+	brood__mask_set(wait->list->mask, wait->me);
+	atomic_thread_fence(memory_order_seq_cst);	/* W3 */
+	result = attempt(arg);
+	if (result == -EAGAIN && brood__member_sweep(members))
+		result = attempt(arg);
+	if (result == -EAGAIN && !late)
+		sleep_on(set, n, deadline);
+	brood__mask_clear(wait->list->mask, wait->me);
+	return result == -EAGAIN && late ? -ETIMEDOUT : result;
+}
+
+ssize_t brood__wait(const struct brood__wait *wait, ssize_t (*attempt)(void *), void *arg)
+{
+	int64_t deadline;
+	ssize_t result;
+
+	if (wait->timeout == 0)
+		return -EAGAIN;
+	result = spin(wait, attempt, arg, &deadline);
+	while (result == -EAGAIN)
+		result = look_and_sleep(wait, attempt, arg, deadline);
+	return result;
+}

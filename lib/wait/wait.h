@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Floor 3: waiting for something that another member will do.
+ *
+ * An object has a waitlist for each thing that can be waited for: one bit a member, set by the member
+ * itself while it may be asleep. A member sleeps on one word only, its own park word, so it can wait
+ * on several waitlists at once, and a notifier chooses whom it wakes.
+ */
+#ifndef BROOD_WAIT_H
+#define BROOD_WAIT_H
+
+#include "member/member.h"
+
+#define BROOD__MASK_WORDS (BROOD_MEMBERS_MAX / 32)
+
+struct brood__waitlist {	/* in shared memory; all zero is the empty list */
+	_Alignas(BROOD__LINE) _Atomic uint32_t mask[BROOD__MASK_WORDS];
+	uint32_t reserved[8];
+};
+
+static inline bool brood__mask_has(const _Atomic uint32_t *mask, uint32_t id)
+{
+	return atomic_load_explicit(&mask[id / 32], memory_order_seq_cst) >> (id % 32) & 1;
+}
+
+static inline void brood__mask_set(_Atomic uint32_t *mask, uint32_t id)
+{
+	atomic_fetch_or_explicit(&mask[id / 32], 1u << (id % 32), memory_order_seq_cst);
+}
+
+static inline void brood__mask_clear(_Atomic uint32_t *mask, uint32_t id)
+{
+	atomic_fetch_and_explicit(&mask[id / 32], ~(1u << (id % 32)), memory_order_seq_cst);
+}
+
+static inline bool brood__waitlist_any(const struct brood__waitlist *list)
+{
+	uint32_t any = 0;
+
+	for (unsigned int i = 0; i < BROOD__MASK_WORDS; i++)	/* W2 */
+		any |= atomic_load_explicit(&list->mask[i], memory_order_seq_cst);
+	return any != 0;
+}
+
+void brood__wake_one(struct brood__members *members, struct brood__waitlist *list);
+/* Make every member of the mask look again, if it sleeps. */
+void brood__wake_all(struct brood__members *members, const _Atomic uint32_t *mask);
+
+/*
+ * Wake one member of the list, if there is any. The caller has just published, by a seq_cst
+ * read-modify-write (W1), what the member waits for. One load of a line that rarely changes when nobody waits.
+ */
+static inline void brood__notify(struct brood__members *members, struct brood__waitlist *list)
+{
+	if (brood__unlikely(brood__waitlist_any(list)))
+		brood__wake_one(members, list);
+}
+
+struct brood__wait {
+	struct brood__members *members;
+	struct brood__waitlist *list;
+	const _Atomic uint32_t *watched;	/* members whose death may end the wait; may be NULL */
+	int64_t timeout;
+	uint32_t me;
+	bool streaming;			/* the last tries succeeded at once: let some work gather first */
+};
+
+/*
+ * Call attempt(arg) until it returns anything but -EAGAIN, and return that; -ETIMEDOUT when the
+ * time is over, -EAGAIN when the timeout is 0. Spins, yields, then sleeps. attempt is called once more
+ * after the time is over.
+ */
+ssize_t brood__wait(const struct brood__wait *wait, ssize_t (*attempt)(void *), void *arg);
+
+#endif
