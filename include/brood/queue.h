@@ -18,10 +18,12 @@
  * died comes again, so join never waits for the dead.
  *
  * Two ways to move a message. put and get copy. reserve + commit and lease + release work in place: the
- * first hands out a buffer to write into, the second shows the message where it lies. Both may be held as long as one
+ * first hands out a buffer to write into, the second shows the message where it lies, aligned to 64 bytes (to the next
+ * power of two when max_bytes is less). Both may be held as long as one
  * likes and hold up nobody; several at once are fine, up to the option `extra`, all members together.
  *
- * Order. Messages leave in the order in which they were put. Redelivered ones come first.
+ * Order. Messages leave in the order in which they were put. Redelivered ones come first, once the death
+ * has been noticed: by whoever waits, joins a child, or finds the queue empty.
  *
  * How it works, with the source of the ideas, is told at the top of lib/queue/swap_ring.c. put, get and the in-place
  * calls are lock-free; create, destroy and a member's first call on a queue may wait for a member that is in
@@ -29,7 +31,8 @@
  *
  * Errors that any call may return: -EINVAL (no queue at all, a null pointer), -EBADF (the pointer is
  * no queue of a segment that this process has), -ESTALE (it was destroyed), -EUSERS (member limit),
- * -ENOSPC (no memory for the member's buffer), -EPROTO (the segment is damaged), -EDEADLK (a signal handler interrupted
+ * -ENOSPC (no memory for the member's buffer), -ENOBUFS (leases and reservations hold more than `extra` buffers and this
+ * member has none), -EPROTO (the segment is damaged), -EDEADLK (a signal handler interrupted
  * a call).
  */
 #ifndef BROOD_QUEUE_H

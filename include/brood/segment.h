@@ -26,8 +26,8 @@
  * killed before the name appears leaves a temporary file; the next create or open of any name
  * removes it once its creator is dead.
  *
- * Threads. Every call is thread safe; brood_segment_close() needs that no other thread of the
- * process still uses the segment's objects.
+ * Threads. Every call is thread safe; before brood_segment_close() other threads of the
+ * process that have used the segment must have ended: they are members of it as long as they live.
  */
 #ifndef BROOD_SEGMENT_H
 #define BROOD_SEGMENT_H
@@ -44,8 +44,9 @@ struct brood_segment;
 
 struct brood_segment_opts {
 	size_t opts_size;	/* 0, or sizeof(struct brood_segment_opts) */
-	size_t bytes;		/* address range to reserve: 0 = 64 GiB for the family arena, 1 GiB for
-				 * a named segment; rounded up to pages; at least 1 MiB */
+	size_t bytes;		/* address range to reserve, rounded up to pages, 1 MiB to 64 GiB; 0 =
+				 * 64 GiB for the family arena, or half of that and so on down to 256 MiB if the
+				 * process may not have so much; 1 GiB for a named segment */
 	uint32_t members;	/* members at one time, 0 = BROOD_MEMBERS_MAX, which is also the most */
 };
 

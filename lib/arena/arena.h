@@ -28,7 +28,7 @@ struct brood__block {		/* see heap.c */
 	_Atomic uint64_t word;
 	_Atomic uint64_t kind;
 	_Atomic uint64_t generation;	/* how often the block has been handed out */
-	uint64_t magic;
+	_Atomic uint64_t magic;
 	uint64_t reserved[4];
 };
 
@@ -141,11 +141,14 @@ static inline void *brood__block_content(struct brood__block *block)
 	return block + 1;
 }
 
-/*
- * A live object of a kind by its name, or NULL. For one that is being made, `except`: any other that
- * has the name, or is being made and goes before it.
- */
+/* A live object of a kind by its name, or NULL. */
 void *brood__object_named(const struct brood_segment *segment, enum brood__kind kind,
-			  const char *name, const void *except);
+			  const char *name);
+/*
+ * Whether the claimed object, which has its name and kind, may be published: 0, or -EEXIST. May wait
+ * for another member that makes one of the same name at the same time.
+ */
+int brood__object_alone(struct brood_segment *segment, enum brood__kind kind,
+			const struct brood__object *mine);
 
 #endif

@@ -247,7 +247,8 @@ void *brood__block_claim(struct brood_segment *segment, size_t bytes, size_t fir
 		return NULL;
 	}
 	atomic_fetch_add_explicit(&block->generation, 1, memory_order_relaxed);
-	block->magic = BLOCK_MAGIC ^ brood__offset(segment, block);
+	atomic_store_explicit(&block->magic, BLOCK_MAGIC ^ brood__offset(segment, block),
+			      memory_order_relaxed);
 	return brood__block_content(block);
 }
 
@@ -309,7 +310,8 @@ struct brood__block *brood__block_of(const struct brood_segment *segment, const 
 	struct brood__block *block = brood__at(segment, at);
 
 	if (at % BROOD__LINE || at < segment->header->heap_at || at >= top_of(segment) ||
-	    top_of(segment) > segment->bytes || block->magic != (BLOCK_MAGIC ^ at))
+	    top_of(segment) > segment->bytes ||
+	    atomic_load_explicit(&block->magic, memory_order_relaxed) != (BLOCK_MAGIC ^ at))
 		return NULL;
 	return block;
 }

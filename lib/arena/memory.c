@@ -132,22 +132,58 @@ int brood_segment_info(struct brood_segment *segment, struct brood_segment_info 
 	return 0;
 }
 
+static bool has_name(struct brood__block *block, const char *name)
+{
+	const struct brood__object *object = brood__block_content(block);
+
+	return strncmp(object->name, name, BROOD__NAME_MAX) == 0;
+}
+
 void *brood__object_named(const struct brood_segment *segment, enum brood__kind kind,
-			  const char *name, const void *except)
+			  const char *name)
 {
 	for (struct brood__block *block = brood__block_first(segment); block;
-	     block = brood__block_next(segment, block)) {
-		struct brood__object *object = brood__block_content(block);
-		bool counts = is_kind(block, kind);
-
-		/* While one is made, whoever lies lower in the segment keeps the name. */
-		if (except && (const void *)object < except)
-			counts = counts || brood__block_state(block) == BROOD__CLAIMED;
-		if (counts && object != except &&
-		    strncmp(object->name, name, BROOD__NAME_MAX) == 0)
-			return object;
-	}
+	     block = brood__block_next(segment, block))
+		if (is_kind(block, kind) && has_name(block, name))
+			return brood__block_content(block);
 	return NULL;
+}
+
+/* -EEXIST: a live one, or one that is being made below ours. -EAGAIN: one is being made above it. */
+static int rivals(const struct brood_segment *segment, enum brood__kind kind,
+		  const struct brood__object *mine)
+{
+	int result = 0;
+
+	for (struct brood__block *block = brood__block_first(segment); block;
+	     block = brood__block_next(segment, block)) {
+		const struct brood__object *object = brood__block_content(block);
+
+		if (object == mine || !has_name(block, mine->name))
+			continue;
+		if (is_kind(block, kind) ||
+		    (brood__block_state(block) == BROOD__CLAIMED && object < mine))
+			return -EEXIST;
+		if (brood__block_state(block) == BROOD__CLAIMED)
+			result = -EAGAIN;
+	}
+	return result;
+}
+
+/*
+ * Each tells its name before it looks, so at least one of two sees the other. The upper gives way to the
+ * lower if it sees it; so the lower, seeing the upper, waits to learn whether that has seen it.
+ */
+int brood__object_alone(struct brood_segment *segment, enum brood__kind kind,
+			const struct brood__object *mine)
+{
+	int result;
+
+	atomic_thread_fence(memory_order_seq_cst);
+	while ((result = rivals(segment, kind, mine)) == -EAGAIN)
+		if (!brood__member_sweep(&segment->members))
+			brood__yield();
+	return result;
 }
 
 /* While our entry names the object, nobody reuses its memory; then look whether it still lives. */
@@ -178,4 +214,6 @@ void brood__sweep_segment(struct brood__members *members, uint32_t dead, bool cl
 		if (brood__block_state(block) == BROOD__LIVE)
 			sweep_object(segment, block, dead, clean);
 	}
+	/* It may have died between freeing a block and saying so. */
+	atomic_fetch_or_explicit(&segment->header->freed, 1, memory_order_seq_cst);
 }

@@ -16,6 +16,7 @@
 #include "arena/arena.h"
 
 #define FAMILY_BYTES (64ull << 30)
+#define FAMILY_BYTES_LEAST (256ull << 20)
 #define NAMED_BYTES (1ull << 30)
 #define LEAST_BYTES (1ull << 20)
 #define MOST_BYTES (1ull << 36)
@@ -66,13 +67,13 @@ static int read_opts(const struct brood_segment_opts *given, struct brood_segmen
 
 	if (result)
 		return result;
-	if (opts->bytes == 0)
-		opts->bytes = default_bytes;
 	if (opts->members == 0)
 		opts->members = BROOD_MEMBERS_MAX;
-	if (opts->bytes < LEAST_BYTES || opts->bytes > MOST_BYTES ||
-	    opts->members > BROOD_MEMBERS_MAX)
+	if (opts->members > BROOD_MEMBERS_MAX ||
+	    (opts->bytes && (opts->bytes < LEAST_BYTES || opts->bytes > MOST_BYTES)))
 		return -EINVAL;
+	if (opts->bytes == 0)
+		opts->bytes = default_bytes;
 	opts->bytes = (opts->bytes + page - 1) / page * page;
 	return 0;
 }
@@ -98,12 +99,20 @@ static int make_family(const struct brood_segment_opts *opts)
 int brood_init(const struct brood_segment_opts *given)
 {
 	struct brood_segment_opts opts;
-	int result = read_opts(given, &opts, FAMILY_BYTES);
+	int result = read_opts(given, &opts, 0);
+	bool any_size = result == 0 && opts.bytes == 0;
 
+	if (any_size)
+		opts.bytes = FAMILY_BYTES;
 	if (result)
 		return result;
 	lock();
 	result = family.base ? -EALREADY : make_family(&opts);
+	/* The program may be allowed fewer addresses than we should like. */
+	while (result == -ENOMEM && any_size && opts.bytes > FAMILY_BYTES_LEAST) {
+		opts.bytes /= 2;
+		result = make_family(&opts);
+	}
 	unlock();
 	return result;
 }
@@ -113,7 +122,7 @@ int brood__family_ready(void)
 	int result;
 
 	if (brood__likely(__atomic_load_n(&family.members.sweep, __ATOMIC_ACQUIRE) != NULL))
-		return 0;
+		return 0;	/* A1 */
 	result = brood_init(NULL);
 	return result == -EALREADY ? 0 : result;
 }

@@ -45,7 +45,8 @@ static uint64_t heap_at(uint64_t members_at, uint64_t members_max)
 {
 	uint64_t page = brood__page_size();
 
-	return (members_at + members_max * sizeof(struct brood__member) + page - 1) / page * page;
+	return (members_at + (members_max + BROOD__GUESTS) * sizeof(struct brood__member) +
+		page - 1) / page * page;
 }
 
 static void attach_members(struct brood_segment *segment)
@@ -55,7 +56,8 @@ static void attach_members(struct brood_segment *segment)
 	segment->members.table = brood__at(segment, header->members_at);
 	segment->members.used = &header->members_used;
 	segment->members.max = header->members_max;
-	segment->members.sweep = brood__sweep_segment;
+	/* A1, last: who finds it set in the family's members finds all of the segment. */
+	__atomic_store_n(&segment->members.sweep, brood__sweep_segment, __ATOMIC_RELEASE);
 }
 
 int brood__segment_map(struct brood_segment *segment)
@@ -115,7 +117,7 @@ static int validate(const struct brood_segment *segment)
 	    header->heap_at > header->bytes || top < header->heap_at || top > header->bytes ||
 	    top % BROOD__LINE ||
 	    atomic_load_explicit(&header->members_used, memory_order_relaxed) >
-		    header->members_max)
+		    header->members_max + BROOD__GUESTS)
 		return -EPROTO;
 	if (header->pid_namespace != brood__pid_namespace())
 		return -EXDEV;

@@ -93,9 +93,9 @@ static void raise_used(struct brood__members *members, uint32_t id)
 		;
 }
 
-static int take_entry(struct brood__members *members)
+static int take_entry(struct brood__members *members, uint32_t from, uint32_t to)
 {
-	for (uint32_t id = 0; id < members->max; id++) {
+	for (uint32_t id = from; id < to; id++) {
 		struct brood__member *entry = &members->table[id];
 		int result;
 
@@ -106,6 +106,8 @@ static int take_entry(struct brood__members *members)
 		if (result == 0) {
 			atomic_store_explicit(&entry->inside, 0, memory_order_relaxed);
 			atomic_store_explicit(&entry->sweeping, 0, memory_order_relaxed);
+			brood__self->members[members->seat] = members;
+			brood__self->ids[members->seat] = id + 1;
 			return (int)id;
 		}
 		if (result != -EBUSY)
@@ -114,19 +116,34 @@ static int take_entry(struct brood__members *members)
 	return -EUSERS;
 }
 
+static void give_entry_back(struct brood__members *members, uint32_t id)
+{
+	brood__self->ids[members->seat] = 0;
+	brood__life_end(&members->table[id].life);
+}
+
+/* Only a member can sweep, for a sweep has to name who does it. */
+static bool sweep_as_guest(struct brood__members *members)
+{
+	int guest = take_entry(members, members->max, members->max + BROOD__GUESTS);
+	bool swept;
+
+	if (guest < 0)
+		return false;
+	swept = brood__member_sweep(members) != 0;
+	give_entry_back(members, (uint32_t)guest);
+	return swept;
+}
+
 int brood__member_join(struct brood__members *members)
 {
 	int id = make_self();
 
 	if (id)
 		return id;
-	id = take_entry(members);
-	if (id == -EUSERS && brood__member_sweep(members))
-		id = take_entry(members);
-	if (id < 0)
-		return id;
-	brood__self->members[members->seat] = members;
-	brood__self->ids[members->seat] = (uint32_t)id + 1;
+	id = take_entry(members, 0, members->max);
+	if (id == -EUSERS && sweep_as_guest(members))
+		id = take_entry(members, 0, members->max);
 	return id;
 }
 
@@ -139,8 +156,7 @@ void brood__member_leave(struct brood__members *members)
 		return;
 	id = self->ids[members->seat] - 1;
 	members->sweep(members, id, true);
-	self->ids[members->seat] = 0;
-	brood__life_end(&members->table[id].life);
+	give_entry_back(members, id);
 }
 
 void brood__leave(void)
@@ -157,7 +173,7 @@ static bool holder_lives(const struct brood__members *members, uint64_t claim)
 	uint32_t incarnation = (uint32_t)(claim >> 16) & 0xffffff;
 	uint32_t word;
 
-	if (id >= members->max)
+	if (id >= members->max + BROOD__GUESTS)
 		return false;
 	word = brood__life_of(members, id);
 	return word != 0 && !brood__life_dead(word) &&
@@ -175,14 +191,20 @@ static uint64_t my_claim(const struct brood__members *members, uint32_t dead_inc
 	return claim_of(dead_incarnation, brood__incarnation_of(members, id), id);
 }
 
+/* How many incarnations later than this one a claim is for; negative: earlier. Modulo 2^24. */
+static int32_t later(uint64_t claim, uint32_t incarnation)
+{
+	return (int32_t)(((uint32_t)(claim >> 40) - incarnation) << 8) >> 8;
+}
+
 static bool claim(struct brood__members *members, uint32_t dead, uint32_t incarnation)
 {
 	struct brood__member *entry = &members->table[dead];
 	uint64_t mine = my_claim(members, incarnation);
 	uint64_t old = atomic_load_explicit(&entry->sweeper, memory_order_acquire);
 
-	if (!mine || (old >> 40 == (incarnation & 0xffffff) && old != 0 &&
-		      holder_lives(members, old)))
+	if (!mine || (old && later(old, incarnation) > 0) ||
+	    (old && later(old, incarnation) == 0 && holder_lives(members, old)))
 		return false;
 	if (!atomic_compare_exchange_strong_explicit(&entry->sweeper, &old, mine,
 						     memory_order_acq_rel, memory_order_relaxed))
@@ -207,7 +229,7 @@ unsigned int brood__member_sweep(struct brood__members *members)
 	uint32_t used = atomic_load_explicit(members->used, memory_order_acquire);
 	unsigned int swept = 0;
 
-	for (uint32_t id = 0; id < used && id < members->max; id++)
+	for (uint32_t id = 0; id < used && id < members->max + BROOD__GUESTS; id++)
 		if (brood__unlikely(brood__life_dead(brood__life_of(members, id))))
 			swept += sweep_one(members, id);
 	return swept;
@@ -217,7 +239,7 @@ bool brood__member_inside(const struct brood__members *members, uint64_t object,
 {
 	uint32_t used = atomic_load_explicit(members->used, memory_order_acquire);
 
-	for (uint32_t id = 0; id < used && id < members->max; id++) {
+	for (uint32_t id = 0; id < used && id < members->max + BROOD__GUESTS; id++) {
 		const struct brood__member *entry = &members->table[id];
 		uint32_t word = brood__life_of(members, id);
 

@@ -22,10 +22,16 @@ struct brood__member {		/* in shared memory; one a member */
 	uint32_t reserved[9];
 };
 
+/*
+ * Entries behind the members': for a thread that finds the table full, to sweep the dead before it joins. A guest
+ * uses no object.
+ */
+#define BROOD__GUESTS 4u
+
 #define BROOD__SEATS 64u	/* segments that a process can have open at one time */
 
 struct brood__members {		/* in each process; one a segment */
-	struct brood__member *table;
+	struct brood__member *table;	/* max members, then the guests */
 	_Atomic uint32_t *used;	/* shared: no entry at or above it was ever taken */
 	uint32_t max;
 	uint32_t seat;		/* index of this segment in the process, below BROOD__SEATS */

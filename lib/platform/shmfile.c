@@ -2,14 +2,14 @@
 /*
  * Files of POSIX shared memory, made so that a name appears only when the segment is complete.
  *
- * A file is born as .brood-PID-START-N, exclusively and mode 0600; START is the creator's start time, so
- * that a recycled pid is not taken for it. It gets its real name by link(2), which refuses to replace
+ * A file is born as .brood-NAMESPACE-PID-START-N, exclusively and mode 0600; START is the creator's start
+ * time, so that a recycled pid is not taken for it. It gets its real name by link(2), which refuses to replace
  * anything. Whoever creates or opens a segment removes temporary files whose creator is dead.
  */
-#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -66,8 +66,8 @@ int brood__shm_create(char temporary[64])
 	int fd;
 
 	do {
-		snprintf(temporary, 64, DIRECTORY TEMPORARY "%ld-%llu-%u", pid, start_time(pid),
-			 atomic_fetch_add(&count, 1));
+		snprintf(temporary, 64, DIRECTORY TEMPORARY "%" PRIx64 "-%ld-%llu-%u",
+			 brood__pid_namespace(), pid, start_time(pid), atomic_fetch_add(&count, 1));
 		fd = open(temporary, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	} while (fd < 0 && errno == EEXIST);
 	if (fd >= 0 && fchmod(fd, 0600)) {
@@ -127,12 +127,13 @@ int brood__shm_unlink(const char *name)
 
 static bool creator_is_dead(const char *name)
 {
-	char *end;
-	long pid = strtol(name + strlen(TEMPORARY), &end, 10);
+	unsigned long long start;
+	uint64_t namespace;
+	long pid;
 
-	if (pid <= 0 || *end != '-' || !isdigit((unsigned char)end[1]))
+	if (sscanf(name + strlen(TEMPORARY), "%" SCNx64 "-%ld-%llu-", &namespace, &pid, &start) != 3)
 		return false;
-	return start_time(pid) != strtoull(end + 1, NULL, 10);
+	return namespace == brood__pid_namespace() && pid > 0 && start_time(pid) != start;
 }
 
 void brood__shm_reclaim(void)

@@ -23,8 +23,6 @@
 
 #include "queue/queue.h"
 
-enum { KEEP_AT_MOST = 64 };
-
 static uint64_t load_word(struct brood_queue *queue, uint32_t buffer)
 {
 	return atomic_load_explicit(queue_word(queue, buffer), memory_order_acquire);
@@ -54,10 +52,15 @@ static uint32_t offered(const struct call *call)
 	return offer_buffer(atomic_load_explicit(&call->hand->offer, memory_order_relaxed));
 }
 
+/* In the pocket, or back to the pool if that is full. */
 static void keep(const struct call *call, uint32_t buffer)
 {
 	struct brood__hand *hand = call->hand;
 
+	if (hand->kept_count >= call->queue->keep) {
+		store_word(call->queue, buffer, BUFFER_GONE);
+		return;
+	}
 	store_word(call->queue, buffer, buffer_word(call->me, BUFFER_HELD, 0, 0));
 	atomic_store_explicit(queue_note(call->queue, buffer), hand->kept, memory_order_relaxed);
 	hand->kept = buffer;
@@ -98,13 +101,13 @@ static int64_t allocate(const struct call *call)
 		uint32_t buffer = (first + k) % queue->buffers;
 		uint64_t word = load_word(queue, buffer);
 
-		if (buffer_kind(word) != BUFFER_FREE || !take_word(queue, buffer, word, mine))
+		if (buffer_kind(word) != BUFFER_FREE)
 			continue;
-		if (word == 0 && warm(call, buffer)) {
-			store_word(queue, buffer, 0);
+		/* Before it is ours: if we die then, nobody takes it for one that has memory. */
+		if (word == 0 && warm(call, buffer))
 			return -ENOSPC;
-		}
-		return buffer;
+		if (take_word(queue, buffer, word, mine))
+			return buffer;
 	}
 	return -ENOBUFS;
 }
@@ -149,10 +152,8 @@ void brood__give_back(const struct call *call, uint32_t buffer)
 {
 	if (offered(call) == NO_BUFFER)
 		brood__offer(call, buffer, 0);
-	else if (call->hand->kept_count < KEEP_AT_MOST)
-		keep(call, buffer);
 	else
-		store_word(call->queue, buffer, BUFFER_GONE);
+		keep(call, buffer);
 }
 
 /* The orphan that was put first, by the position in its note. */

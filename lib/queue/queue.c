@@ -18,6 +18,8 @@
 #define MAX_BYTES_LIMIT (1ull << 30)
 #define EXTRA_LEAST 64u
 #define EXTRA_MOST 1024u
+#define KEEPERS 16u		/* so many members may fill their pockets from the extra buffers */
+#define KEEP_MOST 64u
 
 static const struct brood__kind_ops ops = { .sweep = brood__queue_sweep };
 
@@ -64,7 +66,7 @@ static void lay_out(struct brood_queue *queue)
 {
 	uint64_t page = brood__page_size();
 	uint64_t at = round_up(sizeof(*queue) + queue->members * sizeof(struct brood__hand),
-			       2 * BROOD__LINE);
+			       BROOD__LINE);
 
 	queue->ring = (uint32_t)power_of_two(queue->capacity);
 	queue->stride = queue->max_bytes < BROOD__LINE ?
@@ -72,11 +74,11 @@ static void lay_out(struct brood_queue *queue)
 				round_up(queue->max_bytes, BROOD__LINE);
 	queue->sparse = queue->stride >= page;
 	queue->slots_at = at;
-	queue->words_at = round_up(at + queue->ring * sizeof(uint64_t), 2 * BROOD__LINE);
+	queue->words_at = round_up(at + queue->ring * sizeof(uint64_t), BROOD__LINE);
 	queue->notes_at = round_up(queue->words_at + queue->buffers * sizeof(uint64_t),
-				   2 * BROOD__LINE);
+				   BROOD__LINE);
 	queue->bytes_at = round_up(queue->notes_at + queue->buffers * sizeof(uint64_t),
-				   2 * BROOD__LINE);
+				   BROOD__LINE);
 	queue->object.bytes = queue->bytes_at + queue->buffers * queue->stride;
 }
 
@@ -111,6 +113,7 @@ static int plan(struct brood_queue *shape, const struct brood_queue_opts *opts,
 		.members = members,
 		.producers_end = opts->producers_end,
 		.joinable = opts->joinable,
+		.keep = extra / KEEPERS < KEEP_MOST ? (uint32_t)(extra / KEEPERS) : KEEP_MOST,
 	};
 	if (opts->name)
 		strcpy(shape->object.name, opts->name);
@@ -144,10 +147,8 @@ static struct brood_queue *make(struct brood_segment *segment, const struct broo
 	if (!queue)
 		return NULL;
 	fill(queue, shape);
-	/* Two that make the same name at once: each tells its name before it looks for others. */
-	atomic_thread_fence(memory_order_seq_cst);
 	if (*shape->object.name &&
-	    brood__object_named(segment, BROOD__KIND_QUEUE, shape->object.name, queue)) {
+	    brood__object_alone(segment, BROOD__KIND_QUEUE, &queue->object)) {
 		brood__block_drop(segment, queue);
 		errno = EEXIST;
 		return NULL;
@@ -186,7 +187,7 @@ static bool is_sound(const struct brood_segment *segment, const struct brood_que
 
 	if (shape.capacity == 0 || shape.capacity > BROOD_QUEUE_SLOTS_MAX || shape.max_bytes == 0 ||
 	    shape.max_bytes > MAX_BYTES_LIMIT || shape.members != segment->members.max ||
-	    shape.buffers >= NO_BUFFER ||
+	    shape.buffers >= NO_BUFFER || shape.keep > KEEP_MOST ||
 	    shape.buffers < power_of_two(shape.capacity) + shape.members)
 		return false;
 	lay_out(&shape);
@@ -210,7 +211,7 @@ struct brood_queue *brood_queue_open(struct brood_segment *segment, const char *
 		errno = EINVAL;
 		return NULL;
 	}
-	queue = brood__object_named(segment, BROOD__KIND_QUEUE, name, NULL);
+	queue = brood__object_named(segment, BROOD__KIND_QUEUE, name);
 	if (!queue || !is_sound(segment, queue)) {
 		errno = queue ? EPROTO : ENOENT;
 		return NULL;
@@ -233,6 +234,7 @@ int brood_queue_destroy(struct brood_queue *queue)
 		return -ESTALE;
 	}
 	brood__queue_wake_users(call.segment, queue);
+	queue->object.name[0] = 0;
 	if (brood__block_retire(call.segment, queue))
 		brood__block_reclaim(call.segment, (struct brood__block *)(void *)queue - 1);
 	queue_leave(&call);

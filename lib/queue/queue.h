@@ -146,11 +146,12 @@ struct brood_queue {
 	uint32_t capacity, ring, buffers, members;	/* ring: slots, a power of two >= capacity */
 	uint32_t producers_end;
 	uint32_t joinable;
+	uint32_t keep;		/* spares that a member may pocket, beyond the one it offers */
 	uint32_t sparse;	/* buffers get memory when they are first used */
 	/* Hints: never ahead of the truth. */
-	_Alignas(2 * BROOD__LINE) _Atomic uint64_t tail;
-	_Alignas(2 * BROOD__LINE) _Atomic uint64_t head;
-	_Alignas(2 * BROOD__LINE) _Atomic uint64_t orphans;	/* { changes:63 | there may be some:1 } */
+	_Alignas(BROOD__LINE) _Atomic uint64_t tail;
+	_Alignas(BROOD__LINE) _Atomic uint64_t head;
+	_Alignas(BROOD__LINE) _Atomic uint64_t orphans;	/* { changes:63 | there may be some:1 } */
 	struct brood__waitlist readers, writers, joiners;
 	struct brood__waitlist users;	/* members that have used the queue; not a list of sleepers */
 	struct brood__hand hands[];	/* one a member */

@@ -177,8 +177,11 @@ void brood__queue_sweep(struct brood_segment *segment, void *object, uint32_t me
 	struct brood_queue *queue = object;
 	const struct repair repair = { queue, &queue->hands[member], member };
 
+	if (member >= segment->members.max)
+		return;	/* a guest */
 	if (!brood__queue_alive(segment, queue)) {
 		/* Whoever destroyed it may have died before this. */
+		queue->object.name[0] = 0;
 		brood__block_retire(segment, queue);
 		return;
 	}

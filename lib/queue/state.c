@@ -31,8 +31,8 @@ enum question { COUNT, EMPTY, IS_FULL, CLOSED, CAPACITY, MAX_BYTES };
 static ssize_t answer(const struct call *call, enum question question)
 {
 	struct brood_queue *queue = call->queue;
-	uint64_t tail_word;
-	size_t in_ring;
+	uint64_t tail_word, orphans;
+	size_t in_ring, others;
 
 	if (question == CAPACITY)
 		return queue->capacity;
@@ -40,13 +40,16 @@ static ssize_t answer(const struct call *call, enum question question)
 		return (ssize_t)queue->max_bytes;
 	/* What a dead member had counts as being in the queue. */
 	brood__member_sweep(&call->segment->members);
-	in_ring = count_ring(queue, &tail_word);
+	do {
+		orphans = atomic_load_explicit(&queue->orphans, memory_order_seq_cst);
+		in_ring = count_ring(queue, &tail_word);
+		others = brood__orphans_count(queue);
+	} while (atomic_load_explicit(&queue->orphans, memory_order_seq_cst) != orphans);
 	if (question == CLOSED)
 		return (tail_word & SLOT_CLOSED) != 0;
 	if (question == IS_FULL)
 		return in_ring >= queue->capacity;
-	in_ring += brood__orphans_count(queue);
-	return question == EMPTY ? in_ring == 0 : (ssize_t)in_ring;
+	return question == EMPTY ? in_ring + others == 0 : (ssize_t)(in_ring + others);
 }
 
 static ssize_t ask(struct brood_queue *queue, enum question question)

@@ -147,6 +147,14 @@ uint64_t brood__ring_head(struct brood_queue *queue, uint64_t *word)
 	return walk_head(queue, hinted(&queue->head), word);
 }
 
+/* Not if head_seen is so old that positions have come round. */
+static bool is_within(const struct call *call, uint64_t position)
+{
+	int64_t distance = position_after(position, call->hand->head_seen);
+
+	return distance >= 0 && distance < (int64_t)call->queue->capacity;
+}
+
 /*
  * Whether position p may be put without exceeding a capacity below ring. The head only grows, so
  * having once been far enough is enough.
@@ -156,10 +164,10 @@ static bool has_room(const struct call *call, uint64_t position)
 	struct brood_queue *queue = call->queue;
 	uint64_t first = (position - queue->capacity) & POSITION_MASK, word;
 
-	if (position_after(position, call->hand->head_seen) < (int64_t)queue->capacity)
+	if (is_within(call, position))
 		return true;
-	call->hand->head_seen = atomic_load_explicit(&queue->head, memory_order_acquire);
-	if (position_after(position, call->hand->head_seen) < (int64_t)queue->capacity)
+	call->hand->head_seen = hinted(&queue->head);
+	if (is_within(call, position))
 		return true;
 	word = load_slot(queue, first);
 	return position_after(slot_position(word), first) > 0;

@@ -20,15 +20,19 @@ static uint32_t members_used(const struct call *call)
 	return used < call->queue->members ? used : call->queue->members;
 }
 
-/* The tail is read first: what was done by then belongs to what was put by then. */
+/*
+ * The tail is read last: sum <= done then <= put then <= put now. So 0 means that there was a moment
+ * without open tasks, and whoever has one open always finds more than 0.
+ */
 static int64_t open_tasks(const struct call *call)
 {
 	struct brood_queue *queue = call->queue;
-	uint64_t word, put = brood__ring_tail(queue, &word) - queue->ring, done = 0;
+	uint64_t word, put, done = 0;
 
 	for (uint32_t id = 0; id < members_used(call); id++)
 		done += offer_done(atomic_load_explicit(&queue->hands[id].offer,
 							memory_order_seq_cst));
+	put = brood__ring_tail(queue, &word) - queue->ring;
 	return position_after(put, done);
 }
 
@@ -124,19 +128,28 @@ void brood__producer_ends(struct brood__members *members, struct brood_queue *qu
 	brood__wake_all(members, queue->readers.mask);
 }
 
-bool brood__producers_ended(const struct call *call)
+/* Registrations ever made, or -1 when somebody is registered. */
+static int64_t past_producers(const struct call *call)
 {
-	uint32_t ever = 0;
+	int64_t ever = 0;
 
 	for (uint32_t id = 0; id < members_used(call); id++) {
 		uint32_t producer = atomic_load_explicit(&call->queue->hands[id].producer,
 							 memory_order_seq_cst);
 
 		if (producer & 1)
-			return false;
+			return -1;
 		ever += producer >> 1;
 	}
-	return ever >= call->queue->producers_end;
+	return ever;
+}
+
+/* Twice the same: nobody registered between, so at that moment there was none. */
+bool brood__producers_ended(const struct call *call)
+{
+	int64_t ever = past_producers(call);
+
+	return ever >= call->queue->producers_end && past_producers(call) == ever;
 }
 
 int brood_queue_producer_begin(struct brood_queue *queue)

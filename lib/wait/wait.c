@@ -3,9 +3,10 @@
  * Sleeping without losing a wake-up, though anybody may die or be stopped at any instruction.
  *
  *	waiter                                  notifier
- *	value = park[me], and the lives to watch
+ *	value = park[me]
  *	set my bit, full fence         W3       publish by a seq_cst RMW             W1
- *	look again: found -> clear my bit       any bit set in the list?             W2
+ *	lives to watch; look again: found -> clear
+ *	my bit                                 any bit set in the list?             W2
  *	sleep while park[me] == value             one system call: clear m's bit, wake m
  *	clear my bit                              nobody woken: park[m]++, wake m; else the next bit
  *
@@ -60,21 +61,38 @@ static bool unpark(struct brood__members *members, uint32_t id)
 	return brood__futex_wake(park, 1) > 0;
 }
 
+/* One of the members whose bits are set in word, if any of them could be woken. */
+static bool wake_in(struct brood__members *members, struct brood__waitlist *list, uint32_t i,
+		    uint32_t word)
+{
+	for (; word; word &= word - 1) {
+		uint32_t bit = (uint32_t)__builtin_ctz(word), id = i * 32 + bit;
+
+		if (id >= members->max)
+			return false;
+		if (brood__futex_clear_and_wake(&list->mask[i], bit, &members->table[id].park) > 0 ||
+		    unpark(members, id)) {
+			atomic_store_explicit(&list->last, id, memory_order_relaxed);
+			return true;
+		}
+	}
+	return false;
+}
+
+/* In turn, beginning behind the last one, so that none is passed over for ever. */
 void brood__wake_one(struct brood__members *members, struct brood__waitlist *list)
 {
-	for (uint32_t i = 0; i < BROOD__MASK_WORDS; i++) {
+	uint32_t last = atomic_load_explicit(&list->last, memory_order_relaxed) % BROOD_MEMBERS_MAX;
+	uint32_t behind = last % 32 == 31 ? 0 : UINT32_MAX << (last % 32 + 1);
+
+	for (uint32_t k = 0; k <= BROOD__MASK_WORDS; k++) {
+		uint32_t i = (last / 32 + k) % BROOD__MASK_WORDS;
 		uint32_t word = atomic_load_explicit(&list->mask[i], memory_order_seq_cst);
 
-		for (; word; word &= word - 1) {
-			uint32_t bit = (uint32_t)__builtin_ctz(word), id = i * 32 + bit;
-
-			if (id >= members->max)
-				return;
-			if (brood__futex_clear_and_wake(&list->mask[i], bit,
-							&members->table[id].park) > 0 ||
-			    unpark(members, id))
-				return;
-		}
+		if (k == 0)
+			word &= behind;
+		if (wake_in(members, list, i, word))
+			return;
 	}
 }
 
@@ -118,23 +136,20 @@ static ssize_t spin(const struct brood__wait *wait, ssize_t (*attempt)(void *), 
 	return -EAGAIN;
 }
 
-/* What to sleep on: my park word first, then the lives of those whose death may matter. */
-static unsigned int gather(const struct brood__wait *wait, struct brood__futex *set)
+/* The lives of those whose death may matter: onto the set that has n words, how many it has then. */
+static unsigned int gather_lives(const struct brood__wait *wait, struct brood__futex *set,
+				 unsigned int n)
 {
 	struct brood__members *members = wait->members;
-	_Atomic uint32_t *park = &members->table[wait->me].park;
-	unsigned int n = 0;
 
-	set[n++] = (struct brood__futex){ park, atomic_load_explicit(park, memory_order_acquire) };
 	/* From the next id on, so that many sleepers together watch more than one set holds. */
 	for (uint32_t k = 1; wait->watched && k < members->max && n < BROOD__FUTEX_MANY; k++) {
 		uint32_t id = (wait->me + k) % members->max;
-		uint32_t life;
 
 		if (!brood__mask_has(wait->watched, id))
 			continue;
-		life = brood__life_of(members, id);
-		set[n++] = (struct brood__futex){ &members->table[id].life.word, life };
+		set[n++] = (struct brood__futex){ &members->table[id].life.word,
+						  brood__life_of(members, id) };
 	}
 	return n;
 }
@@ -142,29 +157,34 @@ static unsigned int gather(const struct brood__wait *wait, struct brood__futex *
 static void sleep_on(const struct brood__futex *set, unsigned int n, int64_t deadline)
 {
 	int64_t backstop = brood_now() + BACKSTOP_NS;
+	int result;
 
 	if (deadline < backstop)
 		backstop = deadline;
-	if (brood__futex_sleep(set, n, backstop) == -ENOSYS)
-		brood__futex_sleep(set, 1, backstop);
+	result = brood__futex_sleep(set, n, backstop);
+	if (result != 0 && result != -ETIMEDOUT && result != -EINTR)
+		brood__futex_sleep(set, 1, backstop);	/* a kernel without futex_waitv */
 }
 
 /*
- * One round: 0 after a sleep. The set is gathered before the last look and the sweep: who dies after
- * that has changed his word, so the kernel does not let us sleep on it; who died before is swept.
+ * One round: -EAGAIN after a sleep. My park word is read before my bit is set. The lives are read after it,
+ * since who begins to use the object first becomes a user and then looks at the bits; and before the look and the
+ * sweep: who dies after that has changed his word, so the kernel does not let us sleep on it; who died before is swept.
  */
 static ssize_t look_and_sleep(const struct brood__wait *wait, ssize_t (*attempt)(void *), void *arg,
 			      int64_t deadline)
 {
 	struct brood__members *members = wait->members;
+	_Atomic uint32_t *park = &members->table[wait->me].park;
 	bool late = deadline != BROOD__NO_DEADLINE && brood_now() >= deadline;
 	struct brood__futex set[BROOD__FUTEX_MANY];
 	ssize_t result;
 	unsigned int n;
 
-	n = gather(wait, set);
+	set[0] = (struct brood__futex){ park, atomic_load_explicit(park, memory_order_acquire) };
 	brood__mask_set(wait->list->mask, wait->me);
 	atomic_thread_fence(memory_order_seq_cst);	/* W3 */
+	n = gather_lives(wait, set, 1);
 	result = attempt(arg);
 	if (result == -EAGAIN && brood__member_sweep(members))
 		result = attempt(arg);

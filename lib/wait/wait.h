@@ -15,7 +15,8 @@
 
 struct brood__waitlist {	/* in shared memory; all zero is the empty list */
 	_Alignas(BROOD__LINE) _Atomic uint32_t mask[BROOD__MASK_WORDS];
-	uint32_t reserved[8];
+	_Atomic uint32_t last;	/* whom a notifier woke last: the next one begins behind it */
+	uint32_t reserved[7];
 };
 
 static inline bool brood__mask_has(const _Atomic uint32_t *mask, uint32_t id)
