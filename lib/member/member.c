@@ -213,6 +213,14 @@ static bool claim(struct brood__members *members, uint32_t dead, uint32_t incarn
 	       brood__incarnation_of(members, dead) == incarnation;
 }
 
+uint32_t brood__member_sweeper(const struct brood__members *members, uint32_t dead)
+{
+	uint64_t claim = atomic_load_explicit(&members->table[dead].sweeper, memory_order_acquire);
+	uint32_t id = (uint32_t)(claim & 0xffff) - 1;
+
+	return id < members->max + BROOD__GUESTS ? id : BROOD__NOBODY;
+}
+
 static bool sweep_one(struct brood__members *members, uint32_t dead)
 {
 	uint32_t incarnation = brood__incarnation_of(members, dead);

@@ -76,6 +76,9 @@ static inline uint32_t brood__incarnation_of(const struct brood__members *member
 /* Sweep every dead member that no living one sweeps already. How many were swept. */
 unsigned int brood__member_sweep(struct brood__members *members);
 
+/* The member whose claim to sweep a dead one stands, or BROOD__NOBODY. */
+uint32_t brood__member_sweeper(const struct brood__members *members, uint32_t dead);
+
 /* Whether some member is inside a call of the object, or repairs it. After brood__fence_all_cpus. */
 bool brood__member_inside(const struct brood__members *members, uint64_t object, uint32_t except);
 

@@ -31,9 +31,13 @@ static int64_t take_orphan(const struct call *call, size_t room)
 	return buffer;
 }
 
-/* Nothing is in the ring: is that the end? Then what dead members had comes before it. */
+/*
+ * Nothing is in the ring: is that the end? Then what dead members had comes before it, and as long as
+ * somebody else repairs one of them it is not known; the repair wakes all users.
+ */
 static int64_t at_the_end(const struct call *call, size_t room, int64_t error)
 {
+	struct brood__members *members = &call->segment->members;
 	struct brood_queue *queue = call->queue;
 	int64_t result = error;
 
@@ -42,9 +46,12 @@ static int64_t at_the_end(const struct call *call, size_t room, int64_t error)
 		result = brood__ring_get(call, room);
 	}
 	if (result == -EPIPE) {
-		brood__member_sweep(&call->segment->members);
+		bool known;
+
+		brood__member_sweep(members);
+		known = !brood__mask_any_dead(members, queue->users.mask);
 		result = take_orphan(call, room);
-		if (result == -EAGAIN)
+		if (result == -EAGAIN && known)
 			result = -EPIPE;
 	}
 	return result;

@@ -148,6 +148,11 @@ static unsigned int gather_lives(const struct brood__wait *wait, struct brood__f
 
 		if (!brood__mask_has(wait->watched, id))
 			continue;
+		/* Somebody sweeps this one, and wakes us then, if it does not die itself. */
+		if (brood__life_dead(brood__life_of(members, id)))
+			id = brood__member_sweeper(members, id);
+		if (id == BROOD__NOBODY)
+			continue;
 		set[n++] = (struct brood__futex){ &members->table[id].life.word,
 						  brood__life_of(members, id) };
 	}
