@@ -3,13 +3,13 @@
  * Processes: a C function run in a forked child.
  *
  * brood_process_start() flushes all stdio streams, forks, and runs the function in the child. The
- * function's return value, modulo 256, is the exit code; the child then ends its own children by the rule below,
- * flushes stdio and leaves with _exit(), so that nothing of the parent (atexit handlers, code after
- * the call) runs in it. The child is a new member: it shares every brood object with its parent,
- * at the same addresses, and nothing else.
+ * function's return value, modulo 256, is the exit code; the child then ends its own children by
+ * the rule below, flushes stdio and leaves with _exit(), so that nothing of the parent (atexit
+ * handlers, code after the call) runs in it. The child is a new member: it shares every brood
+ * object with its parent, at the same addresses, and nothing else.
  *
- * A handle belongs to the process that started the child. In any other process join, is_alive, terminate and the
- * like return -ECHILD and do nothing; pid and name answer.
+ * A handle belongs to the process that started the child. In any other process join, is_alive,
+ * terminate and the like return -ECHILD and do nothing; pid and name answer.
  *
  * At the creator's normal end (return from main, exit()): children with the daemon flag
  * are sent SIGTERM, then all children are waited for, as Python does. After _exit(), abort() or a
@@ -60,13 +60,16 @@ BROOD_API struct brood_process *brood_process_start_opts(int (*function)(void *)
 BROOD_API int brood_process_join(struct brood_process *process, int64_t timeout);
 
 /*
- * How it ended: *code is the exit code 0 to 255, or -N when signal N killed it. Returns 0 with *code
- * set; -EAGAIN while it runs (*code untouched); -ECHILD when the caller is not its creator or when
- * somebody else reaped it (SIGCHLD ignored, a stray wait()), so that nobody knows. Never blocks.
+ * How it ended: *code is the exit code 0 to 255, or -N when signal N killed it. Returns 0 with
+ * *code set; -EAGAIN while it runs (*code untouched); -ECHILD when the caller is not its creator
+ * or when somebody else reaped it (SIGCHLD ignored, a stray wait()), so that nobody knows. Never
+ * blocks.
  */
 BROOD_API int brood_process_exit_code(struct brood_process *process, int *code);
 
-/* 1 while it runs, 0 when it has ended, -ECHILD when the caller is not its creator. Never blocks. */
+/*
+ * 1 while it runs, 0 when it has ended, -ECHILD when the caller is not its creator. Never blocks.
+ */
 BROOD_API int brood_process_is_alive(struct brood_process *process);
 
 /* Its process id, also after its end. */

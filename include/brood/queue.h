@@ -3,37 +3,40 @@
  * Queues: bounded, first in first out, any number of producers and consumers, between threads and
  * processes. A message is 0 to max_bytes bytes, and its length is kept.
  *
- * What is promised. When put has returned, the message is in: every member's count and non-blocking
- * get sees it. Empty and full answers are exact. Any member may be killed or stopped at any instruction
- * of any call: all others go on, with the queue's full capacity. A message whose put returned
- * success is delivered; one whose put was cut short by death is delivered whole or not at all.
+ * What is promised. When put has returned, the message is in: every member's count and non-
+ * blocking get sees it. Empty and full answers are exact. Any member may be killed or stopped at
+ * any instruction of any call: all others go on, with the queue's full capacity. A message whose
+ * put returned success is delivered; one whose put was cut short by death is delivered whole or
+ * not at all.
  *
- * What a dead consumer had. get acknowledges a message with its last store before it returns; lease
- * leaves it the caller's until release. If the caller dies before that, the message is delivered
- * again, ahead of the others, with the flag BROOD_REDELIVERED. So a consumer that leases, works and releases
- * loses nothing when it is killed anywhere, and a message that comes twice says so.
+ * What a dead consumer had. get acknowledges a message with its last store before it returns;
+ * lease leaves it the caller's until release. If the caller dies before that, the message is
+ * delivered again, ahead of the others, with the flag BROOD_REDELIVERED. So a consumer that
+ * leases, works and releases loses nothing when it is killed anywhere, and a message that comes
+ * twice says so.
  *
- * In a queue with the option `joinable`, which is for task_done and join, a message that get returned stays the caller's until the
- * caller's next call on the queue, task_done first of all: what a consumer had not told done when it
- * died comes again, so join never waits for the dead.
+ * In a queue with the option `joinable`, which is for task_done and join, a message that get
+ * returned stays the caller's until the caller's next call on the queue, task_done first of all:
+ * what a consumer had not told done when it died comes again, so join never waits for the dead.
  *
- * Two ways to move a message. put and get copy. reserve + commit and lease + release work in place: the
- * first hands out a buffer to write into, the second shows the message where it lies, aligned to 64 bytes (to the next
- * power of two when max_bytes is less). Both may be held as long as one
- * likes and hold up nobody; several at once are fine, up to the option `extra`, all members together.
+ * Two ways to move a message. put and get copy. reserve + commit and lease + release work in
+ * place: the first hands out a buffer to write into, the second shows the message where it lies,
+ * aligned to 64 bytes (to the next power of two when max_bytes is less). Both may be held as long
+ * as one likes and hold up nobody; several at once are fine, up to the option `extra`, all
+ * members together.
  *
- * Order. Messages leave in the order in which they were put. Redelivered ones come first, once the death
- * has been noticed: by whoever waits, joins a child, or finds the queue empty.
+ * Order. Messages leave in the order in which they were put. Redelivered ones come first, once
+ * the death has been noticed: by whoever waits, joins a child, or finds the queue empty.
  *
- * How it works, with the source of the ideas, is told at the top of lib/queue/swap_ring.c. put, get and the in-place
- * calls are lock-free; create, destroy and a member's first call on a queue may wait for a member that is in
- * the allocator.
+ * How it works, with the source of the ideas, is told at the top of lib/queue/swap_ring.c. put,
+ * get and the in-place calls are lock-free; create, destroy and a member's first call on a queue
+ * may wait for a member that is in the allocator.
  *
- * Errors that any call may return: -EINVAL (no queue at all, a null pointer), -EBADF (the pointer is
- * no queue of a segment that this process has), -ESTALE (it was destroyed), -EUSERS (member limit),
- * -ENOSPC (no memory for the member's buffer), -ENOBUFS (leases and reservations hold more than `extra` buffers and this
- * member has none), -EPROTO (the segment is damaged), -EDEADLK (a signal handler interrupted
- * a call).
+ * Errors that any call may return: -EINVAL (no queue at all, a null pointer), -EBADF (the pointer
+ * is no queue of a segment that this process has), -ESTALE (it was destroyed), -EUSERS (member
+ * limit), -ENOSPC (no memory for the member's buffer), -ENOBUFS (leases and reservations hold
+ * more than `extra` buffers and this member has none), -EPROTO (the segment is damaged), -EDEADLK
+ * (a signal handler interrupted a call).
  */
 #ifndef BROOD_QUEUE_H
 #define BROOD_QUEUE_H
@@ -83,9 +86,9 @@ struct brood_message {
 };
 
 /*
- * Create a queue. Memory: about slots x (max_bytes + 16) bytes, and as much for each spare buffer in use.
- * NULL with errno: EINVAL (sizes zero or absurd, unknown options), ENOSPC, EEXIST (name), EUSERS,
- * ENAMETOOLONG. If the caller dies inside, nothing is left.
+ * Create a queue. Memory: about slots x (max_bytes + 16) bytes, and as much for each spare buffer
+ * in use. NULL with errno: EINVAL (sizes zero or absurd, unknown options), ENOSPC, EEXIST (name),
+ * EUSERS, ENAMETOOLONG. If the caller dies inside, nothing is left.
  */
 BROOD_API struct brood_queue *brood_queue_create(const struct brood_queue_opts *opts);
 
@@ -97,7 +100,8 @@ BROOD_API struct brood_queue *brood_queue_open(struct brood_segment *segment, co
 
 /*
  * End the queue, for everybody, at once and for good: later puts get -EPIPE, gets drain what is
- * in it and then get -EPIPE, and every sleeper wakes. Messages that a dead member had still come. 0, also the second time.
+ * in it and then get -EPIPE, and every sleeper wakes. Messages that a dead member had still come.
+ * 0, also the second time.
  */
 BROOD_API int brood_queue_close(struct brood_queue *queue);
 
@@ -116,7 +120,8 @@ BROOD_API int brood_queue_put(struct brood_queue *queue, const void *data, size_
 
 /*
  * Take the first message, copy it to data, and return its length. Waits while the queue is empty.
- * -EMSGSIZE (longer than size: the message stays where it is), -EAGAIN, -ETIMEDOUT, -EPIPE (ended and drained).
+ * -EMSGSIZE (longer than size: the message stays where it is), -EAGAIN, -ETIMEDOUT, -EPIPE (ended
+ * and drained).
  */
 BROOD_API ssize_t brood_queue_get(struct brood_queue *queue, void *data, size_t size,
 				  int64_t timeout);
@@ -165,13 +170,19 @@ BROOD_API int brood_queue_abort(struct brood_queue *queue, struct brood_message 
 BROOD_API int brood_queue_lease(struct brood_queue *queue, struct brood_message *message,
 				int64_t timeout);
 
-/* Done with it: the message is acknowledged, the bytes are no longer the caller's. 0, -EINVAL (no lease of the caller's). */
+/*
+ * Done with it: the message is acknowledged, the bytes are no longer the caller's. 0, -EINVAL (no
+ * lease of the caller's).
+ */
 BROOD_API int brood_queue_release(struct brood_queue *queue, struct brood_message *message);
 
 /* Not done with it: the message goes to the next reader, flagged BROOD_REDELIVERED. 0, -EINVAL. */
 BROOD_API int brood_queue_return(struct brood_queue *queue, struct brood_message *message);
 
-/* Messages in it now, those that wait to be redelivered included, those that somebody has not. Exact. */
+/*
+ * Messages in it now, those that wait to be redelivered included, those that somebody has not.
+ * Exact.
+ */
 BROOD_API ssize_t brood_queue_count(struct brood_queue *queue);
 
 /* Messages that fit; the longest message. */
@@ -184,10 +195,11 @@ BROOD_API int brood_queue_full(struct brood_queue *queue);
 BROOD_API int brood_queue_closed(struct brood_queue *queue);
 
 /*
- * Joinable queues. task_done tells that one message that was taken has been dealt with, as Python's.
- * The caller's message of the last get is acknowledged in the same store (after get_many, one of them
- * for each call, in order), so that a death leaves both done or neither. -EINVAL when it is called
- * more often than messages were put; -ENOTSUP when the queue is not joinable.
+ * Joinable queues. task_done tells that one message that was taken has been dealt with, as
+ * Python's. The caller's message of the last get is acknowledged in the same store (after
+ * get_many, one of them for each call, in order), so that a death leaves both done or neither.
+ * -EINVAL when it is called more often than messages were put; -ENOTSUP when the queue is not
+ * joinable.
  */
 BROOD_API int brood_queue_task_done(struct brood_queue *queue);
 

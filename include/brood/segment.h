@@ -12,19 +12,19 @@
  * 64-bit reference of brood_ref(), which can travel in a message. It is gone when the last process
  * of the family ends; nothing is left in the file system at any time.
  *
- * Named segments are for processes that are not related. They are files of POSIX shared memory, mode
- * 0600, that appear under their name only when they are complete. A process maps one anywhere, so only
- * references and names, no pointers, may be exchanged through it. Attaching checks the owner, the mode, the
- * size and every field of the header before it believes anything.
+ * Named segments are for processes that are not related. They are files of POSIX shared memory,
+ * mode 0600, that appear under their name only when they are complete. A process maps one
+ * anywhere, so only references and names, no pointers, may be exchanged through it. Attaching
+ * checks the owner, the mode, the size and every field of the header before it believes anything.
  *
  * Memory is reserved as addresses at the start and allocated from the kernel in steps as it is
  * needed. When the kernel has no more, the call gets -ENOSPC; a member never gets SIGBUS.
  *
- * Death. A member that is killed inside brood_alloc() or while it creates an object leaves nothing
- * behind: the next member that looks gives the memory back. Memory and objects that were handed
- * out stay until somebody frees or destroys them, or the segment ends. A creator of a named segment that is
- * killed before the name appears leaves a temporary file; the next create or open of any name
- * removes it once its creator is dead.
+ * Death. A member that is killed inside brood_alloc() or while it creates an object leaves
+ * nothing behind: the next member that looks gives the memory back. Memory and objects that were
+ * handed out stay until somebody frees or destroys them, or the segment ends. A creator of a
+ * named segment that is killed before the name appears leaves a temporary file; the next create
+ * or open of any name removes it once its creator is dead.
  *
  * Threads. Every call is thread safe; before brood_segment_close() other threads of the
  * process that have used the segment must have ended: they are members of it as long as they live.
@@ -45,7 +45,8 @@ struct brood_segment;
 struct brood_segment_opts {
 	size_t opts_size;	/* 0, or sizeof(struct brood_segment_opts) */
 	size_t bytes;		/* address range to reserve, rounded up to pages, 1 MiB to 64 GiB; 0 =
-				 * 64 GiB for the family arena, or half of that and so on down to 256 MiB if the
+				 * 64 GiB for the family arena, or half of that and so on down to
+				 * 256 MiB if the
 				 * process may not have so much; 1 GiB for a named segment */
 	uint32_t members;	/* members at one time, 0 = BROOD_MEMBERS_MAX, which is also the most */
 };
@@ -73,16 +74,17 @@ BROOD_API struct brood_segment *brood_segment_create(const char *name,
  * Attach to a named segment that exists. A process may open one several times and must close it as
  * often.
  *
- * Returns the segment or NULL with errno: ENOENT when no segment has the name (or /dev/shm is absent), EPERM when it
- * belongs to another user or others may write it, EPROTO when it is not a segment of this
- * format or is damaged, EXDEV when it belongs to another pid namespace (thread ids would collide),
- * ENOMEM, EMFILE. Never blocks.
+ * Returns the segment or NULL with errno: ENOENT when no segment has the name (or /dev/shm is
+ * absent), EPERM when it belongs to another user or others may write it, EPROTO when it is not a
+ * segment of this format or is damaged, EXDEV when it belongs to another pid namespace (thread
+ * ids would collide), ENOMEM, EMFILE. Never blocks.
  */
 BROOD_API struct brood_segment *brood_segment_open(const char *name);
 
 /*
- * Detach. The last close of a process unmaps the segment; every object in it is then no longer usable by
- * this process. The segment lives on for others. -EINVAL for anything that is no open segment.
+ * Detach. The last close of a process unmaps the segment; every object in it is then no longer
+ * usable by this process. The segment lives on for others. -EINVAL for anything that is no open
+ * segment.
  */
 BROOD_API int brood_segment_close(struct brood_segment *segment);
 
@@ -100,20 +102,22 @@ BROOD_API int brood_segment_unlink(const char *name);
 BROOD_API void *brood_alloc(struct brood_segment *segment, size_t bytes);
 
 /*
- * Give back what brood_alloc returned. The caller sees to it that nobody uses it any more; references
- * to it no longer resolve. 0, or -EINVAL when it is no such memory (an object, freed already, foreign).
+ * Give back what brood_alloc returned. The caller sees to it that nobody uses it any more;
+ * references to it no longer resolve. 0, or -EINVAL when it is no such memory (an object, freed
+ * already, foreign).
  */
 BROOD_API int brood_free(struct brood_segment *segment, void *memory);
 
 /*
- * A reference to an object or to memory of brood_alloc, for use in any process that has the segment: 64 bits, never 0, good
- * until the object is destroyed. 0 with errno EFAULT when the pointer is neither.
+ * A reference to an object or to memory of brood_alloc, for use in any process that has the
+ * segment: 64 bits, never 0, good until the object is destroyed. 0 with errno EFAULT when the
+ * pointer is neither.
  */
 BROOD_API uint64_t brood_ref(struct brood_segment *segment, const void *object);
 
 /*
- * The object that a reference names, here. NULL with errno EFAULT when it cannot be a reference into
- * this segment, ESTALE when what it named has been destroyed.
+ * The object that a reference names, here. NULL with errno EFAULT when it cannot be a reference
+ * into this segment, ESTALE when what it named has been destroyed.
  */
 BROOD_API void *brood_deref(struct brood_segment *segment, uint64_t reference);
 

@@ -64,7 +64,10 @@ struct brood_segment {		/* in each process */
 };
 
 struct brood__kind_ops {	/* what an upper floor does for its objects */
-	/* Repair what `member` left in the object; clean: it ends by itself. Any step may be repeated. */
+	/*
+	 * Repair what `member` left in the object; clean: it ends by itself. Any step may be
+	 * repeated.
+	 */
 	void (*sweep)(struct brood_segment *segment, void *object, uint32_t member, bool clean);
 };
 
@@ -145,8 +148,8 @@ static inline void *brood__block_content(struct brood__block *block)
 void *brood__object_named(const struct brood_segment *segment, enum brood__kind kind,
 			  const char *name);
 /*
- * Whether the claimed object, which has its name and kind, may be published: 0, or -EEXIST. May wait
- * for another member that makes one of the same name at the same time.
+ * Whether the claimed object, which has its name and kind, may be published: 0, or -EEXIST. May
+ * wait for another member that makes one of the same name at the same time.
  */
 int brood__object_alone(struct brood_segment *segment, enum brood__kind kind,
 			const struct brood__object *mine);

@@ -3,28 +3,29 @@
  * The heap of a segment: blocks that anybody can walk at any time without a lock.
  *
  * Blocks lie one after another from heap_at to top. Once a block is there its place and size are
- * for ever: blocks are never split or merged, so a walker can be stopped anywhere and go on later, and
- * a sweeper needs no lock. Free blocks are used again by requests of the same size class (eight classes to
- * a doubling, so at most an eighth is wasted); their pages are given back to the kernel meanwhile. What can run
- * out for good is only the address range, after many changes between large sizes.
+ * for ever: blocks are never split or merged, so a walker can be stopped anywhere and go on
+ * later, and a sweeper needs no lock. Free blocks are used again by requests of the same size
+ * class (eight classes to a doubling, so at most an eighth is wasted); their pages are given back
+ * to the kernel meanwhile. What can run out for good is only the address range, after many
+ * changes between large sizes.
  *
  * word = { size in lines:30 | incarnation of the claimer:20 | id of the claimer + 1:10 | state:4 }
  *
  *	(nothing, 0) --CAS at top--> CLAIMED --publish--> LIVE --retire--> LIMBO --CAS--> CLAIMED --> FREE
  *	FREE --CAS--> CLAIMED
  *
- * Dying inside. A CLAIMED block names its claimer, whose sweep clears and frees it. A new block comes
- * into being by one CAS of its header's word, at top, from 0; whoever finds a header at top moves top
- * behind it, so a death between the two leaves nothing to repair. The pages of a header are committed
- * before its CAS; doing that twice does no harm. A LIVE or LIMBO block has no claimer: a death before
- * LIMBO -> CLAIMED leaves it to the next who allocates and finds it.
+ * Dying inside. A CLAIMED block names its claimer, whose sweep clears and frees it. A new block
+ * comes into being by one CAS of its header's word, at top, from 0; whoever finds a header at top
+ * moves top behind it, so a death between the two leaves nothing to repair. The pages of a header
+ * are committed before its CAS; doing that twice does no harm. A LIVE or LIMBO block has no
+ * claimer: a death before LIMBO -> CLAIMED leaves it to the next who allocates and finds it.
  *
- * The hint `freed` says that there may be a free block; it is cleared by a search that found none, by
- * a CAS that fails when a block was freed meanwhile.
+ * The hint `freed` says that there may be a free block; it is cleared by a search that found
+ * none, by a CAS that fails when a block was freed meanwhile.
  *
- * Reuse. A member may be stopped inside a call of an object that another one destroys. Its entry names the object
- * (a hazard pointer: M. Michael, "Hazard Pointers", IEEE TPDS 2004); the block stays in limbo until no
- * living member names it. Only then may other memory appear there.
+ * Reuse. A member may be stopped inside a call of an object that another one destroys. Its entry
+ * names the object (a hazard pointer: M. Michael, "Hazard Pointers", IEEE TPDS 2004); the block
+ * stays in limbo until no living member names it. Only then may other memory appear there.
  */
 #include <errno.h>
 #include <string.h>

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The user's side of the heap: memory, references, figures; and the repair of what a dead member left
- * in a segment.
+ * The user's side of the heap: memory, references, figures; and the repair of what a dead member
+ * left in a segment.
  *
  * reference = { generation of the block:20 | tag of the segment:8 | offset in lines:36 }
  *
- * A reference is checked on the way back: the tag must be the segment's, a block must begin there and
- * be live, and be the same one that was referred to: its generation counts how often it was handed out.
+ * A reference is checked on the way back: the tag must be the segment's, a block must begin there
+ * and be live, and be the same one that was referred to: its generation counts how often it was
+ * handed out.
  */
 #include <errno.h>
 #include <string.h>
@@ -149,7 +150,9 @@ void *brood__object_named(const struct brood_segment *segment, enum brood__kind 
 	return NULL;
 }
 
-/* -EEXIST: a live one, or one that is being made below ours. -EAGAIN: one is being made above it. */
+/*
+ * -EEXIST: a live one, or one that is being made below ours. -EAGAIN: one is being made above it.
+ */
 static int rivals(const struct brood_segment *segment, enum brood__kind kind,
 		  const struct brood__object *mine)
 {
@@ -171,8 +174,9 @@ static int rivals(const struct brood_segment *segment, enum brood__kind kind,
 }
 
 /*
- * Each tells its name before it looks, so at least one of two sees the other. The upper gives way to the
- * lower if it sees it; so the lower, seeing the upper, waits to learn whether that has seen it.
+ * Each tells its name before it looks, so at least one of two sees the other. The upper gives way
+ * to the lower if it sees it; so the lower, seeing the upper, waits to learn whether that has
+ * seen it.
  */
 int brood__object_alone(struct brood_segment *segment, enum brood__kind kind,
 			const struct brood__object *mine)

@@ -3,8 +3,8 @@
  * The segments that this process has: the family arena and the named ones that it opened.
  *
  * Finding the segment of an address is two comparisons for the family arena. For the others it is
- * a look at a table that readers never lock: liburcu's RCU keeps a segment's description until nobody can be
- * reading it. Changes are made under one mutex, which is free in a forked child.
+ * a look at a table that readers never lock: liburcu's RCU keeps a segment's description until
+ * nobody can be reading it. Changes are made under one mutex, which is free in a forked child.
  */
 #include <errno.h>
 #include <pthread.h>

@@ -12,20 +12,21 @@
  * sweep  CAS sweeper -> {incarnation of the dead, me, my incarnation}; repair; free word and count up
  *	  the incarnation in one CAS.
  *
- * Why there is never more than one sweeper of a dead member, and never one of a living member:
- * a claim names the incarnation that it is for. It can be replaced only when it is for an earlier
- * incarnation, or when its holder is dead or gone. Only the holder frees the entry, as its last step,
- * and the incarnation changes in that same step. So a claim that was replaced belonged to a holder
- * that is dead and can do nothing more; and a claim that is for an earlier incarnation belongs to a
- * holder that has finished. After claiming, the sweeper looks at the life word again: if the
- * entry was freed between its look and its claim, the word or the incarnation differs and it
- * gives up, leaving a claim for a past incarnation, which hinders nobody.
+ * Why there is never more than one sweeper of a dead member, and never one of a living member: a
+ * claim names the incarnation that it is for. It can be replaced only when it is for an earlier
+ * incarnation, or when its holder is dead or gone. Only the holder frees the entry, as its last
+ * step, and the incarnation changes in that same step. So a claim that was replaced belonged to a
+ * holder that is dead and can do nothing more; and a claim that is for an earlier incarnation
+ * belongs to a holder that has finished. After claiming, the sweeper looks at the life word
+ * again: if the entry was freed between its look and its claim, the word or the incarnation
+ * differs and it gives up, leaving a claim for a past incarnation, which hinders nobody.
  *
  * Dying inside: a dead sweeper's claim names a dead or gone member, so the next one takes over and
  * repeats the repair from its start; every repair step can be repeated. A sweeper that is stopped
  * keeps the dead one's leavings, and nothing else, until it goes on.
  *
- * Edges (doc/memory-model.md): M1 the kernel's mark or M2 the freeing CAS, with the loads of the life word.
+ * Edges (doc/memory-model.md): M1 the kernel's mark or M2 the freeing CAS, with the loads of the
+ * life word.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -38,7 +39,10 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 static pthread_key_t end_of_thread;
 static bool has_key;
 
-/* sweeper = { incarnation of the dead:24 | incarnation of the sweeper:24 | id of the sweeper + 1:16 } */
+/*
+ * sweeper = { incarnation of the dead:24 | incarnation of the sweeper:24 | id of the sweeper +
+ * 1:16 }
+ */
 static uint64_t claim_of(uint32_t dead_incarnation, uint32_t incarnation, uint32_t id)
 {
 	return (uint64_t)(dead_incarnation & 0xffffff) << 40 |

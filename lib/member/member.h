@@ -2,9 +2,10 @@
 /*
  * Floor 2: who takes part, and who is dead.
  *
- * A segment has a table of entries; every living thread that uses the segment has one. Its life word
- * is marked by the kernel when the thread dies, so whether a member is dead is one load. What a dead
- * member left undone is repaired by a sweep, after which its entry is free for another.
+ * A segment has a table of entries; every living thread that uses the segment has one. Its life
+ * word is marked by the kernel when the thread dies, so whether a member is dead is one load.
+ * What a dead member left undone is repaired by a sweep, after which its entry is free for
+ * another.
  */
 #ifndef BROOD_MEMBER_H
 #define BROOD_MEMBER_H
@@ -23,8 +24,8 @@ struct brood__member {		/* in shared memory; one a member */
 };
 
 /*
- * Entries behind the members': for a thread that finds the table full, to sweep the dead before it joins. A guest
- * uses no object.
+ * Entries behind the members': for a thread that finds the table full, to sweep the dead before
+ * it joins. A guest uses no object.
  */
 #define BROOD__GUESTS 4u
 
@@ -79,7 +80,9 @@ unsigned int brood__member_sweep(struct brood__members *members);
 /* The member whose claim to sweep a dead one stands, or BROOD__NOBODY. */
 uint32_t brood__member_sweeper(const struct brood__members *members, uint32_t dead);
 
-/* Whether some member is inside a call of the object, or repairs it. After brood__fence_all_cpus. */
+/*
+ * Whether some member is inside a call of the object, or repairs it. After brood__fence_all_cpus.
+ */
 bool brood__member_inside(const struct brood__members *members, uint64_t object, uint32_t except);
 
 /* How many are alive; how many dead ones wait for a sweep. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Floor 1: every system call and every CPU difference. Nothing above this floor has an #ifdef, calls
- * syscall(2), or knows how the kernel lays anything out.
+ * Floor 1: every system call and every CPU difference. Nothing above this floor has an #ifdef,
+ * calls syscall(2), or knows how the kernel lays anything out.
  *
  * All calls return 0 or a value on success and -errno on failure; none prints or aborts.
  */
@@ -35,8 +35,9 @@
 /* ---- options.c ---- */
 
 /*
- * Copy the caller's options of `size` bytes as we know them, from a struct that begins with its own
- * size (0 = ours). A longer one must be zero in the part that we do not know: -EINVAL. NULL is all zero.
+ * Copy the caller's options of `size` bytes as we know them, from a struct that begins with its
+ * own size (0 = ours). A longer one must be zero in the part that we do not know: -EINVAL. NULL
+ * is all zero.
  */
 int brood__options(void *ours, size_t size, const void *theirs);
 
@@ -66,8 +67,8 @@ int brood__futex_sleep(const struct brood__futex *words, unsigned int n, int64_t
 int brood__futex_wake(_Atomic uint32_t *word, int n);
 
 /*
- * In one system call, so that neither a stop nor a kill can come between: clear bit `bit` of *mask, then
- * wake the sleeper on *word. How many there were.
+ * In one system call, so that neither a stop nor a kill can come between: clear bit `bit` of
+ * *mask, then wake the sleeper on *word. How many there were.
  */
 int brood__futex_clear_and_wake(_Atomic uint32_t *mask, unsigned int bit, _Atomic uint32_t *word);
 
@@ -78,7 +79,10 @@ int brood__memory_file(const char *label, size_t size);
 /* Reserve `size` bytes of addresses for a shared file mapping of fd. NULL and errno. */
 void *brood__memory_map(int fd, size_t size);
 int brood__memory_unmap(void *base, size_t size);
-/* Make [offset, offset + length) of the file real: -ENOSPC now rather than SIGBUS later. Repeatable. */
+/*
+ * Make [offset, offset + length) of the file real: -ENOSPC now rather than SIGBUS later.
+ * Repeatable.
+ */
 int brood__memory_commit(int fd, size_t offset, size_t length);
 /* Give the pages of [offset, offset + length) back; they read as zeros once committed again. */
 int brood__memory_decommit(int fd, size_t offset, size_t length);
@@ -87,9 +91,10 @@ void *brood__memory_wiped_on_fork(void);
 void brood__memory_wiped_free(void *page);
 size_t brood__page_size(void);
 /*
- * The heavy half of an asymmetric fence: after it, the stores that threads of registered processes
- * made before are visible to us, and what we stored before is visible to what they load from now on. The light half is
- * a compiler fence. -ENOSYS on kernels before 4.16. Every process that has members registers.
+ * The heavy half of an asymmetric fence: after it, the stores that threads of registered
+ * processes made before are visible to us, and what we stored before is visible to what they load
+ * from now on. The light half is a compiler fence. -ENOSYS on kernels before 4.16. Every process
+ * that has members registers.
  */
 int brood__fence_all_cpus(void);
 int brood__fence_register(void);

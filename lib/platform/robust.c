@@ -3,22 +3,25 @@
  * Life words on the C library's robust list.
  *
  * Linux keeps, for each thread, the address of a list that the C library registered for robust
- * mutexes (set_robust_list(2)). When the thread ends in any way, exec included, the kernel walks it,
- * and every word on it that holds the thread's id gets FUTEX_OWNER_DIED; one sleeper is woken. We
- * add a node of our own to that list and never replace it, so robust mutexes go on to work.
+ * mutexes (set_robust_list(2)). When the thread ends in any way, exec included, the kernel walks
+ * it, and every word on it that holds the thread's id gets FUTEX_OWNER_DIED; one sleeper is
+ * woken. We add a node of our own to that list and never replace it, so robust mutexes go on to
+ * work.
  *
- * A node is a pointer to the next one, with the pointer to the previous one just before it: glibc and
- * musl agree on that, because they unlink in constant time. The word lies at node + futex_offset, which
- * the list's head tells. The C library changes the list only in the thread that owns it, and so do we.
+ * A node is a pointer to the next one, with the pointer to the previous one just before it: glibc
+ * and musl agree on that, because they unlink in constant time. The word lies at node +
+ * futex_offset, which the list's head tells. The C library changes the list only in the thread
+ * that owns it, and so do we.
  *
  * Dying inside. list_op_pending names the node before the word gets our id and until the node is
- * linked: the kernel looks there too. If we die before the CAS, the word is not ours and stays as it is;
- * after it, it is marked. In brood__life_end the word is freed while the node is still named as
- * pending: an unmarked free word is what a clean end leaves.
+ * linked: the kernel looks there too. If we die before the CAS, the word is not ours and stays as
+ * it is; after it, it is marked. In brood__life_end the word is freed while the node is still
+ * named as pending: an unmarked free word is what a clean end leaves.
  *
- * The word and the incarnation beside it are freed together, by one 64-bit CAS, so that nobody who
- * was stopped in the middle of freeing can free a later owner's word. The kernel and brood__life_begin change the
- * 32-bit half alone; overlapping atomics of two sizes are coherent on every CPU that Linux runs on.
+ * The word and the incarnation beside it are freed together, by one 64-bit CAS, so that nobody
+ * who was stopped in the middle of freeing can free a later owner's word. The kernel and
+ * brood__life_begin change the 32-bit half alone; overlapping atomics of two sizes are coherent
+ * on every CPU that Linux runs on.
  */
 #include <errno.h>
 #include <linux/futex.h>

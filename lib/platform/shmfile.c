@@ -2,9 +2,10 @@
 /*
  * Files of POSIX shared memory, made so that a name appears only when the segment is complete.
  *
- * A file is born as .brood-NAMESPACE-PID-START-N, exclusively and mode 0600; START is the creator's start
- * time, so that a recycled pid is not taken for it. It gets its real name by link(2), which refuses to replace
- * anything. Whoever creates or opens a segment removes temporary files whose creator is dead.
+ * A file is born as .brood-NAMESPACE-PID-START-N, exclusively and mode 0600; START is the
+ * creator's start time, so that a recycled pid is not taken for it. It gets its real name by
+ * link(2), which refuses to replace anything. Whoever creates or opens a segment removes
+ * temporary files whose creator is dead.
  */
 #include <dirent.h>
 #include <errno.h>

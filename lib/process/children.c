@@ -80,8 +80,8 @@ int brood__children_ready(void)
 }
 
 /*
- * Descriptors of handles are opened and closed under the mutex: a fork finds all that there are, and
- * no number that has become somebody else's.
+ * Descriptors of handles are opened and closed under the mutex: a fork finds all that there are,
+ * and no number that has become somebody else's.
  */
 int brood__child_add(struct brood_process *child)
 {

@@ -2,9 +2,9 @@
 /*
  * Buffers that are in no slot: spares, those that the user has, and orphans.
  *
- * A hand's `offer` names the one buffer that the member will swap next; others of its buffers say so
- * in their own words, which the sweep of a dead member reads. The order of stores, and what a sweep makes of a
- * death between them:
+ * A hand's `offer` names the one buffer that the member will swap next; others of its buffers say
+ * so in their own words, which the sweep of a dead member reads. The order of stores, and what a
+ * sweep makes of a death between them:
  *
  *	take from the pool   CAS word FREE -> HELD            free again
  *	offer                offer = b;  word = OFFERED       HELD or LEASED and offered: b is D's spare, free
@@ -12,12 +12,13 @@
  *	hand to the user     word = RESERVED;  offer = none   offered and RESERVED: free, once
  *	keep                 word = HELD                      free
  *
- * A member that got many messages at once keeps the spares that they need for the next time, in a chain through the
- * notes of the buffers. Chains are read by their member only.
+ * A member that got many messages at once keeps the spares that they need for the next time, in a
+ * chain through the notes of the buffers. Chains are read by their member only.
  *
- * An orphan is a message without a holder. `orphans` = { changes | there may be some }: whoever finds
- * none clears the bit by a CAS, which fails if another was made since its search began. The word is set
- * to ORPHAN first and `orphans` after it; a death between is made good by the sweep of who died.
+ * An orphan is a message without a holder. `orphans` = { changes | there may be some }: whoever
+ * finds none clears the bit by a CAS, which fails if another was made since its search began. The
+ * word is set to ORPHAN first and `orphans` after it; a death between is made good by the sweep
+ * of who died.
  */
 #include <errno.h>
 

@@ -2,9 +2,10 @@
 /*
  * get and get_many: a swap, and a copy out of what it gave.
  *
- * A message is acknowledged by finishing the swap that gave it (swap_ring.c), several by giving back
- * the leased buffers that the call chained up; that is the last thing that a call does, or, in a
- * joinable queue, the first thing that the next call does. Dying before it lets the sweep deliver the message again.
+ * A message is acknowledged by finishing the swap that gave it (swap_ring.c), several by giving
+ * back the leased buffers that the call chained up; that is the last thing that a call does, or,
+ * in a joinable queue, the first thing that the next call does. Dying before it lets the sweep
+ * deliver the message again.
  */
 #include <errno.h>
 
@@ -15,7 +16,10 @@ struct taking {
 	size_t room;
 };
 
-/* A message from the orphans is LEASED already; as a chain of one it is given back by the next call. */
+/*
+ * A message from the orphans is LEASED already; as a chain of one it is given back by the next
+ * call.
+ */
 static int64_t take_orphan(const struct call *call, size_t room)
 {
 	int64_t buffer = brood__orphan_get(call, room);
@@ -32,8 +36,8 @@ static int64_t take_orphan(const struct call *call, size_t room)
 }
 
 /*
- * Nothing is in the ring: is that the end? Then what dead members had comes before it, and as long as
- * somebody else repairs one of them it is not known; the repair wakes all users.
+ * Nothing is in the ring: is that the end? Then what dead members had comes before it, and as
+ * long as somebody else repairs one of them it is not known; the repair wakes all users.
  */
 static int64_t at_the_end(const struct call *call, size_t room, int64_t error)
 {
@@ -124,7 +128,9 @@ int64_t brood__take(const struct call *call, size_t room, int64_t timeout)
 	return buffer;
 }
 
-/* From pending to LEASED: the note keeps the position, for the order in which orphans come again. */
+/*
+ * From pending to LEASED: the note keeps the position, for the order in which orphans come again.
+ */
 void brood__hold(const struct call *call, uint32_t buffer)
 {
 	struct brood_queue *queue = call->queue;

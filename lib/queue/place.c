@@ -2,14 +2,16 @@
 /*
  * In place: reserve, commit, abort; lease, release, return.
  *
- * A buffer in the user's hands is in no slot and in no offer; its word says whose it is and what becomes of it
- * when the holder dies. A handle is believed only if the word agrees.
+ * A buffer in the user's hands is in no slot and in no offer; its word says whose it is and what
+ * becomes of it when the holder dies. A handle is believed only if the word agrees.
  */
 #include <errno.h>
 
 #include "queue/queue.h"
 
-/* The buffer that a message handle names, if it is the caller's and of this kind; else NO_BUFFER. */
+/*
+ * The buffer that a message handle names, if it is the caller's and of this kind; else NO_BUFFER.
+ */
 static uint32_t claimed(const struct call *call, const struct brood_message *message,
 			enum buffer_kind kind)
 {

@@ -2,8 +2,8 @@
 /*
  * put and put_many: a copy into the offered buffer, and a swap.
  *
- * Dying inside: before the swap the message is nowhere but in the caller's own spare; after it, it is
- * in. A put_many that is cut short leaves a prefix.
+ * Dying inside: before the swap the message is nowhere but in the caller's own spare; after it,
+ * it is in. A put_many that is cut short leaves a prefix.
  */
 #include <errno.h>
 

@@ -2,14 +2,14 @@
 /*
  * The queue as an object: made, found by name, entered by each call, asked, closed, destroyed.
  *
- * Entering. A call first tells in its member's entry which object it is inside of, then looks whether
- * the object still lives: whoever destroys does it the other way round, with a fence on all CPUs
- * between, so the memory of a queue is not used again while a call is inside (heap.c). Both stores of the caller are plain
- * ones to a line of its own.
+ * Entering. A call first tells in its member's entry which object it is inside of, then looks
+ * whether the object still lives: whoever destroys does it the other way round, with a fence on
+ * all CPUs between, so the memory of a queue is not used again while a call is inside (heap.c).
+ * Both stores of the caller are plain ones to a line of its own.
  *
  * Dying inside: create holds a claimed block, which the sweep frees. destroy marks the queue dead
- * first; if it dies then, any later sweep of a user retires the block. first use sets the member's bit among the users
- * before the hand is used, so that the sweep looks at the hand.
+ * first; if it dies then, any later sweep of a user retires the block. first use sets the
+ * member's bit among the users before the hand is used, so that the sweep looks at the hand.
  */
 #include <errno.h>
 

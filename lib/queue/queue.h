@@ -2,9 +2,9 @@
 /*
  * Floor 6, inside: the words of a queue, each defined once, here.
  *
- * swap_ring.c moves buffers in and out of slots, buffers.c looks after those that are in
- * nobody's slot, repair.c puts right what a dead member left; put.c, get.c, place.c, tasks.c and queue.c are the
- * public calls.
+ * swap_ring.c moves buffers in and out of slots, buffers.c looks after those that are in nobody's
+ * slot, repair.c puts right what a dead member left; put.c, get.c, place.c, tasks.c and queue.c
+ * are the public calls.
  */
 #ifndef BROOD_QUEUE_INTERNAL_H
 #define BROOD_QUEUE_INTERNAL_H
@@ -49,8 +49,8 @@ static inline int64_t position_after(uint64_t a, uint64_t b)
 /*
  * ---- a buffer's word: { holder + 1:16 | kind:4 | warm:1 | flags:11 | length:32 } ----
  *
- * Written by the holder alone, but for FREE and ORPHAN, which have none: from those one member takes
- * it by CAS. Never-used buffers are all zero.
+ * Written by the holder alone, but for FREE and ORPHAN, which have none: from those one member
+ * takes it by CAS. Never-used buffers are all zero.
  */
 enum buffer_kind {
 	BUFFER_FREE = 0,
@@ -157,7 +157,9 @@ struct brood_queue {
 	struct brood__hand hands[];	/* one a member */
 };
 
-/* In the order of the layout: slot words, buffer words, notes (position << 20 | next in a chain). */
+/*
+ * In the order of the layout: slot words, buffer words, notes (position << 20 | next in a chain).
+ */
 static inline _Atomic uint64_t *queue_slot(struct brood_queue *queue, uint64_t position)
 {
 	_Atomic uint64_t *slots = (void *)((char *)queue + queue->slots_at);
@@ -238,7 +240,10 @@ static inline void ring_finish(const struct call *call)
 
 /* See to it that the hand offers a buffer. 0, -ENOBUFS, -ENOSPC. */
 int brood__spare(const struct call *call);
-/* Offer this buffer in place of what the hand offers, which is kept; counts `done` in the same store. */
+/*
+ * Offer this buffer in place of what the hand offers, which is kept; counts `done` in the same
+ * store.
+ */
 void brood__offer(const struct call *call, uint32_t buffer, uint64_t done);
 /* Count a task_done, whatever is offered. */
 void brood__count_done(const struct call *call);

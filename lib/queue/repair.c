@@ -96,8 +96,9 @@ static void finish_swap(const struct repair *repair, uint64_t want)
 }
 
 /*
- * Step 1. The offer is: the buffer of the tried swap; none, when a sweeper before us has finished the
- * swap and died before the last store; or already the buffer that the swap gave, when the member itself died there.
+ * Step 1. The offer is: the buffer of the tried swap; none, when a sweeper before us has finished
+ * the swap and died before the last store; or already the buffer that the swap gave, when the
+ * member itself died there.
  */
 static void settle_swap(const struct repair *repair)
 {

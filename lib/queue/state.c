@@ -7,8 +7,8 @@
 #include "queue/queue.h"
 
 /*
- * The head is read before and after the tail; if it is the same, it was that when the tail was read. If others keep
- * taking, the last pair is as good as any.
+ * The head is read before and after the tail; if it is the same, it was that when the tail was
+ * read. If others keep taking, the last pair is as good as any.
  */
 static size_t count_ring(struct brood_queue *queue, uint64_t *tail_word)
 {

@@ -2,59 +2,65 @@
 /*
  * The swap ring: a bounded queue in which one CAS is the whole operation.
  *
- * Usage. Every slot always holds one buffer, and every member always offers one. put fills the buffer
- * that it offers and swaps it with the empty one in the slot at the tail; get swaps its spare with the
- * full one in the slot at the head. Nothing is claimed, so nobody ever waits for a member: whoever
- * stops, stops with nothing but buffers of its own.
+ * Usage. Every slot always holds one buffer, and every member always offers one. put fills the
+ * buffer that it offers and swaps it with the empty one in the slot at the tail; get swaps its
+ * spare with the full one in the slot at the head. Nothing is claimed, so nobody ever waits for a
+ * member: whoever stops, stops with nothing but buffers of its own.
  *
  *	put   p = tail   slot (p, EMPTY, c)  ->  (p, FULL, b)          b was offered, c is the new spare
  *	get   p = head   slot (p, FULL, c)   ->  (p + ring, EMPTY, b)  c is the message
  *	close p = tail   slot w              ->  w | CLOSED            a get that empties it keeps the bit
  *
  * Invariants.
- * R1 Slot i holds a word with position = i modulo ring, and each of its words has a later position, or
+ * R1 Slot i holds a word with position = i modulo ring, and each of its words has a later
+ * position, or
  *    the same one and more bits, than the one before. With the buffer in it a word never comes twice (the position has 42
  *    bits: at 20 ns a message it comes round after a day, and a member would have to be stopped
  *    inside one CAS for exactly that long): a CAS that succeeds found the slot as it was when read.
  * R2 All positions before the tail have been put, all before the head have been taken. Hints lag.
- * R3 Each buffer is at any moment in one slot, or in one hand's offer, or its word says HELD, RESERVED, LEASED,
+ * R3 Each buffer is at any moment in one slot, or in one hand's offer, or its word says HELD,
+ * RESERVED, LEASED,
  *    ORPHAN or FREE.
  *
- * Why the answers are exact. Reading (p, EMPTY) with p at the head: all before p is taken and p is not
- * put, so at that read the queue is empty. Reading a position before p, with p at the tail:
- * p - ring is not yet taken, so the queue is full. With a capacity below ring, full is read from the
- * slot of p - capacity in the same way. An empty answer counts only if no orphan appeared meanwhile.
+ * Why the answers are exact. Reading (p, EMPTY) with p at the head: all before p is taken and p
+ * is not put, so at that read the queue is empty. Reading a position before p, with p at the
+ * tail: p - ring is not yet taken, so the queue is full. With a capacity below ring, full is read
+ * from the slot of p - capacity in the same way. An empty answer counts only if no orphan
+ * appeared meanwhile.
  *
  * Dying inside. A swap leaves three stores to do, in this order:
  *
  *	word[c] = mine;  offer = c;  want = 0
  *
- * and before the CAS, want = w was stored, so whoever finds want set knows what was tried. A get does
- * the stores when the message has been copied: `offer = c` acknowledges it. A put leaves them to the
- * member's next call, when their lines are needed anyway: meanwhile it looks as if it were stopped right after
- * its CAS. In a joinable queue a get does the same, so that a consumer that dies at work loses nothing.
+ * and before the CAS, want = w was stored, so whoever finds want set knows what was tried. A get
+ * does the stores when the message has been copied: `offer = c` acknowledges it. A put leaves
+ * them to the member's next call, when their lines are needed anyway: meanwhile it looks as if it
+ * were stopped right after its CAS. In a joinable queue a get does the same, so that a consumer
+ * that dies at work loses nothing.
  *
- * Did the CAS of a dead D happen? It would have installed W = (position, outcome, D's b), a word that
- * only D could install. It did if, looked at in this order, (1) the slot holds W, or (2) some hand
- * wants W, or (3) word[b] names another holder than D. Whoever takes W out first says that it wants it (2), and
- * writes word[b] before it stops wanting (3); D is dead and takes nothing. The CLOSED bit is not compared, since close
- * adds it to a word that somebody else installed. The repair (repair.c) then does the three stores in
- * D's name and gives back what D has. Between `offer = c` and `want = 0` the dead D offers c itself, the buffer of
- * the word it wanted: then the swap is finished, and nothing is asked.
+ * Did the CAS of a dead D happen? It would have installed W = (position, outcome, D's b), a word
+ * that only D could install. It did if, looked at in this order, (1) the slot holds W, or (2)
+ * some hand wants W, or (3) word[b] names another holder than D. Whoever takes W out first says
+ * that it wants it (2), and writes word[b] before it stops wanting (3); D is dead and takes
+ * nothing. The CLOSED bit is not compared, since close adds it to a word that somebody else
+ * installed. The repair (repair.c) then does the three stores in D's name and gives back what D
+ * has. Between `offer = c` and `want = 0` the dead D offers c itself, the buffer of the word it
+ * wanted: then the swap is finished, and nothing is asked.
  *
- * Why not fewer stores: without `want` nobody could tell whether D's CAS happened; without the holder
- * in the buffer's word a swap whose W has left the slot again would be taken for one that failed, and its buffer for
- * D's: two owners. doc/model/swap_ring.pml shows both when they are left out.
+ * Why not fewer stores: without `want` nobody could tell whether D's CAS happened; without the
+ * holder in the buffer's word a swap whose W has left the slot again would be taken for one that
+ * failed, and its buffer for D's: two owners. doc/model/swap_ring.pml shows both when they are
+ * left out.
  *
  * Progress. put and get are lock-free: a CAS fails only when another one succeeded. The walk from a
  * hint jumps by what each word tells, so an old hint costs at most a lap.
  *
- * Edges (doc/memory-model.md). Q1: the CAS releases the payload and the words written before it; Q2:
- * loading a slot's word acquires them. Q3, Q4, Q5: word, offer and want are release stores, read by
- * the sweep with acquire in the opposite order.
+ * Edges (doc/memory-model.md). Q1: the CAS releases the payload and the words written before it;
+ * Q2: loading a slot's word acquires them. Q3, Q4, Q5: word, offer and want are release stores,
+ * read by the sweep with acquire in the opposite order.
  *
- * Source: the single-CAS swap of a spare is ours; positions in slots go back to D. Vyukov's bounded MPMC queue
- * (1024cores.net), without its two-step claim.
+ * Source: the single-CAS swap of a spare is ours; positions in slots go back to D. Vyukov's
+ * bounded MPMC queue (1024cores.net), without its two-step claim.
  */
 #include <errno.h>
 
@@ -232,10 +238,10 @@ int brood__ring_put(const struct call *call)
 /* The message in a slot is longer than room; the word tells whether it still is the first. */
 static bool too_long(struct brood_queue *queue, uint64_t word, size_t room)
 {
-	uint64_t of = atomic_load_explicit(queue_word(queue, slot_buffer(word)),
-					   memory_order_acquire);
-
-	return room < queue->max_bytes && buffer_length(of) > room;
+	if (brood__likely(room >= queue->max_bytes))
+		return false;
+	return buffer_length(atomic_load_explicit(queue_word(queue, slot_buffer(word)),
+						  memory_order_acquire)) > room;
 }
 
 int64_t brood__ring_get(const struct call *call, size_t room)
@@ -268,7 +274,10 @@ int64_t brood__ring_get(const struct call *call, size_t room)
 	return slot_buffer(word);
 }
 
-/* A closed bit on any word, at the tail or carried along by a get, is found by walking to the tail. */
+/*
+ * A closed bit on any word, at the tail or carried along by a get, is found by walking to the
+ * tail.
+ */
 int brood__ring_close(struct brood_queue *queue)
 {
 	for (;;) {
@@ -292,9 +301,11 @@ static void finish_swap(const struct call *call, uint64_t done)
 	uint64_t want = atomic_load_explicit(&hand->want, memory_order_relaxed);
 	uint64_t offer = atomic_load_explicit(&hand->offer, memory_order_relaxed);
 	uint32_t mine = slot_buffer(want);
-	uint64_t word = atomic_load_explicit(queue_word(call->queue, mine), memory_order_relaxed);
+	uint64_t word = 0;
 
-	/* The length is kept: if we die before the next store the message is delivered again. */
+	/* A message's length is kept: if we die before the next store it is delivered again. */
+	if (want & SLOT_FULL)
+		word = atomic_load_explicit(queue_word(call->queue, mine), memory_order_relaxed);
 	atomic_store_explicit(queue_word(call->queue, mine),
 			      buffer_change(word, call->me, BUFFER_OFFERED), memory_order_release);
 	offer = (offer_done(offer) + done) << BUFFER_BITS | mine;

@@ -6,8 +6,8 @@
  * CAS that moves the tail, so the tail is the number put; each member counts its task_done calls
  * in its own hand, for ever, in the word whose store acknowledges the message. Open = tail - sum.
  *
- * Registered producers likewise: each hand tells whether its member is registered now, and how often it
- * has been. A dead member's registration is ended by its sweep.
+ * Registered producers likewise: each hand tells whether its member is registered now, and how
+ * often it has been. A dead member's registration is ended by its sweep.
  */
 #include <errno.h>
 
@@ -21,8 +21,8 @@ static uint32_t members_used(const struct call *call)
 }
 
 /*
- * The tail is read last: sum <= done then <= put then <= put now. So 0 means that there was a moment
- * without open tasks, and whoever has one open always finds more than 0.
+ * The tail is read last: sum <= done then <= put then <= put now. So 0 means that there was a
+ * moment without open tasks, and whoever has one open always finds more than 0.
  */
 static int64_t open_tasks(const struct call *call)
 {

@@ -10,44 +10,47 @@
  *	sleep while park[me] == value             one system call: clear m's bit, wake m
  *	clear my bit                              nobody woken: park[m]++, wake m; else the next bit
  *
- * W1/W2 against W3: all four are seq_cst, so either the notifier sees the bit or the waiter, looking
- * again, sees what was published. Without the waiter's fence, arm64 may look before the bit is visible.
+ * W1/W2 against W3: all four are seq_cst, so either the notifier sees the bit or the waiter,
+ * looking again, sees what was published. Without the waiter's fence, arm64 may look before the
+ * bit is visible.
  *
- * The park word must change after the bit is cleared, not before: a waiter that was awake could otherwise
- * read the new value, set its bit anew for its next wait, lose it to the clearing, and sleep for ever. In
- * this order a waiter whose bit is cleared read its value before, so it is woken or does not fall asleep.
+ * The park word must change after the bit is cleared, not before: a waiter that was awake could
+ * otherwise read the new value, set its bit anew for its next wait, lose it to the clearing, and
+ * sleep for ever. In this order a waiter whose bit is cleared read its value before, so it is
+ * woken or does not fall asleep.
  *
  * Whom the notifier finds awake already (nobody was woken) was about to look or has been woken by
  * somebody else: it goes on to the next bit, so two messages wake two sleepers.
  *
- * Dying inside. A notifier that dies between publishing and waking leaves sleepers asleep: the sweep
- * of a member wakes every user of every object that the member used, bit or no bit. Whoever sleeps watches
- * the life words of the object's users in the same futex_waitv, and the kernel wakes one of
- * those sleepers at the death; it sweeps, and so wakes the others. If it dies first, its own death
- * wakes the next. A wake-up that was given to a member which then died is made good in the same way.
- * Who begins to use an object wakes its sleepers once, so that they watch it too.
- * A waiter that dies leaves its bit: a notifier that picks it wakes nobody and goes on to the next;
- * the sweep clears it.
+ * Dying inside. A notifier that dies between publishing and waking leaves sleepers asleep: the
+ * sweep of a member wakes every user of every object that the member used, bit or no bit. Whoever
+ * sleeps watches the life words of the object's users in the same futex_waitv, and the kernel
+ * wakes one of those sleepers at the death; it sweeps, and so wakes the others. If it dies first,
+ * its own death wakes the next. A wake-up that was given to a member which then died is made good
+ * in the same way. Who begins to use an object wakes its sleepers once, so that they watch it
+ * too. A waiter that dies leaves its bit: a notifier that picks it wakes nobody and goes on to
+ * the next; the sweep clears it.
  *
- * Being stopped inside. A notifier stopped before the system call leaves the bit for others. Two windows of a few
- * instructions remain: a notifier stopped after the call when the waiter was about to sleep, and a waiter
- * stopped between being woken and looking. Whoever sleeps looks by itself every 100 ms.
+ * Being stopped inside. A notifier stopped before the system call leaves the bit for others. Two
+ * windows of a few instructions remain: a notifier stopped after the call when the waiter was
+ * about to sleep, and a waiter stopped between being woken and looking. Whoever sleeps looks by
+ * itself every 100 ms.
  *
  * How long to spin: parking costs both sides about 40 us across cores, so up to 20 us of looking is
  * no more than what it may save. After the first microsecond every look is followed by a
  * yield, which gives the CPU to whoever has to do what we wait for when it has no CPU of its own.
  *
- * A spinning waiter that looks as often as it can takes the line away from the member that
- * writes it. When the caller has been finding work at once until now, we stay away for the time of some messages
- * first: then a batch of them costs one move of the line.
+ * A spinning waiter that looks as often as it can takes the line away from the member that writes
+ * it. When the caller has been finding work at once until now, we stay away for the time of some
+ * messages first: then a batch of them costs one move of the line.
  */
 #include <errno.h>
 
 #include "wait/wait.h"
 
 enum {
-	GATHER_PAUSES = 24,		/* streaming: stay away this long before looking again */
-	CLOSE_LOOKS = 100,		/* looks before the first yield */
+	GATHER_PAUSES = 24,		/* streaming: between two looks; else one */
+	CLOSE_PAUSES = 128,		/* before the first yield */
 	YIELDS_AT_LEAST = 2,
 	SPIN_NS = 20000,
 	BACKSTOP_NS = 100000000,
@@ -113,16 +116,15 @@ static void pause_for(unsigned int pauses)
 static ssize_t spin(const struct brood__wait *wait, ssize_t (*attempt)(void *), void *arg,
 		    int64_t *deadline)
 {
+	const unsigned int pauses = wait->streaming ? GATHER_PAUSES : 1;
 	int64_t now, end;
 	ssize_t result;
 
-	if (wait->streaming)
-		pause_for(GATHER_PAUSES);
-	for (unsigned int looks = 0; looks < CLOSE_LOOKS; looks++) {
+	for (unsigned int spent = 0; spent < CLOSE_PAUSES; spent += pauses) {
+		pause_for(pauses);
 		result = attempt(arg);
 		if (result != -EAGAIN)
 			return result;
-		pause_for(1 + looks / 16);
 	}
 	*deadline = brood__deadline(wait->timeout);
 	now = brood_now();
@@ -136,7 +138,9 @@ static ssize_t spin(const struct brood__wait *wait, ssize_t (*attempt)(void *), 
 	return -EAGAIN;
 }
 
-/* The lives of those whose death may matter: onto the set that has n words, how many it has then. */
+/*
+ * The lives of those whose death may matter: onto the set that has n words, how many it has then.
+ */
 static unsigned int gather_lives(const struct brood__wait *wait, struct brood__futex *set,
 				 unsigned int n)
 {
@@ -172,9 +176,10 @@ static void sleep_on(const struct brood__futex *set, unsigned int n, int64_t dea
 }
 
 /*
- * One round: -EAGAIN after a sleep. My park word is read before my bit is set. The lives are read after it,
- * since who begins to use the object first becomes a user and then looks at the bits; and before the look and the
- * sweep: who dies after that has changed his word, so the kernel does not let us sleep on it; who died before is swept.
+ * One round: -EAGAIN after a sleep. My park word is read before my bit is set. The lives are read
+ * after it, since who begins to use the object first becomes a user and then looks at the bits;
+ * and before the look and the sweep: who dies after that has changed his word, so the kernel does
+ * not let us sleep on it; who died before is swept.
  */
 static ssize_t look_and_sleep(const struct brood__wait *wait, ssize_t (*attempt)(void *), void *arg,
 			      int64_t deadline)

@@ -2,9 +2,9 @@
 /*
  * Floor 3: waiting for something that another member will do.
  *
- * An object has a waitlist for each thing that can be waited for: one bit a member, set by the member
- * itself while it may be asleep. A member sleeps on one word only, its own park word, so it can wait
- * on several waitlists at once, and a notifier chooses whom it wakes.
+ * An object has a waitlist for each thing that can be waited for: one bit a member, set by the
+ * member itself while it may be asleep. A member sleeps on one word only, its own park word, so
+ * it can wait on several waitlists at once, and a notifier chooses whom it wakes.
  */
 #ifndef BROOD_WAIT_H
 #define BROOD_WAIT_H
@@ -48,8 +48,9 @@ void brood__wake_one(struct brood__members *members, struct brood__waitlist *lis
 void brood__wake_all(struct brood__members *members, const _Atomic uint32_t *mask);
 
 /*
- * Wake one member of the list, if there is any. The caller has just published, by a seq_cst
- * read-modify-write (W1), what the member waits for. One load of a line that rarely changes when nobody waits.
+ * Wake one member of the list, if there is any. The caller has just published, by a seq_cst read-
+ * modify-write (W1), what the member waits for. One load of a line that rarely changes when
+ * nobody waits.
  */
 static inline void brood__notify(struct brood__members *members, struct brood__waitlist *list)
 {
@@ -78,8 +79,8 @@ struct brood__wait {
 
 /*
  * Call attempt(arg) until it returns anything but -EAGAIN, and return that; -ETIMEDOUT when the
- * time is over, -EAGAIN when the timeout is 0. Spins, yields, then sleeps. attempt is called once more
- * after the time is over.
+ * time is over, -EAGAIN when the timeout is 0. Spins, yields, then sleeps. attempt is called once
+ * more after the time is over.
  */
 ssize_t brood__wait(const struct brood__wait *wait, ssize_t (*attempt)(void *), void *arg);
 
