@@ -13,6 +13,7 @@
  *	brood_ms(n)       wait at most n milliseconds from now: -ETIMEDOUT; n <= 0 is the same as 0
  *	brood_us(n)       the same in microseconds
  *	brood_until(t)    wait until brood_now() reaches t nanoseconds: -ETIMEDOUT
+ *	a negative n      that comes from none of these is the same as 0
  *
  * The clock is CLOCK_MONOTONIC; it is read only when a call really has to wait. A signal whose
  * handler returns does not end a wait: it goes on with the time that is left.
@@ -27,7 +28,7 @@
  * call that would be one too many gets -EUSERS and changes nothing.
  *
  * Signals. A call that a signal handler makes on an object while it interrupted another call on an
- * object in the same thread gets -EDEADLK and changes nothing.
+ * object of the same segment in the same thread gets -EDEADLK and changes nothing.
  */
 #ifndef BROOD_BASE_H
 #define BROOD_BASE_H
@@ -76,7 +77,9 @@ static inline int64_t brood_ms(int64_t n)
  */
 static inline int64_t brood_until(int64_t t)
 {
-	return INT64_MIN + (t > 0 ? t : 0);
+	if (t <= 0)
+		return INT64_MIN;
+	return INT64_MIN + (t < INT64_MAX / 2 ? t : INT64_MAX / 2 - 1);
 }
 
 /* Nanoseconds on CLOCK_MONOTONIC, the clock of brood_until. */

@@ -164,8 +164,10 @@ static int clear(struct brood_segment *segment, struct brood__block *block)
 /* From CLAIMED by somebody who is us or dead. */
 static void make_free(struct brood_segment *segment, struct brood__block *block, uint64_t word)
 {
+	struct brood__object *object = brood__block_content(block);
 	uint64_t from, to;
 
+	object->name[0] = 0;	/* who makes one of that name must not take it for a rival */
 	if (inner_pages(segment, block, &from, &to))
 		brood__memory_decommit(segment->fd, from, to - from);
 	if (change(block, word, with_size(size_of(word)) | BROOD__FREE))

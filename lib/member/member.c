@@ -141,13 +141,18 @@ static bool sweep_as_guest(struct brood__members *members)
 
 int brood__member_join(struct brood__members *members)
 {
-	int id = make_self();
+	static __thread volatile bool joining;
+	int id;
 
-	if (id)
-		return id;
-	id = take_entry(members, 0, members->max);
+	if (joining)	/* a signal handler interrupted this thread here */
+		return -EDEADLK;
+	joining = true;
+	id = make_self();
+	if (id == 0)
+		id = take_entry(members, 0, members->max);
 	if (id == -EUSERS && sweep_as_guest(members))
 		id = take_entry(members, 0, members->max);
+	joining = false;
 	return id;
 }
 

@@ -6,9 +6,6 @@
 
 #include "platform/platform.h"
 
-/* brood_until(t) is INT64_MIN + t; no time that the clock can show reaches this bound. */
-#define ABSOLUTE_BELOW (INT64_MIN / 2)
-
 int64_t brood_now(void)
 {
 	struct timespec now;
@@ -23,10 +20,10 @@ int64_t brood__deadline(int64_t timeout)
 
 	if (timeout == BROOD_FOREVER)
 		return BROOD__NO_DEADLINE;
-	if (timeout < ABSOLUTE_BELOW)
-		return timeout == INT64_MIN ? 1 : timeout - INT64_MIN;
-	if (timeout <= 0)
+	if (brood__no_wait(timeout))
 		return 0;
+	if (timeout < 0)	/* brood_until(t) is INT64_MIN + t; 0 would mean not to wait */
+		return timeout == INT64_MIN ? 1 : timeout - INT64_MIN;
 	now = brood_now();
 	return timeout < BROOD__NO_DEADLINE - now ? now + timeout : BROOD__NO_DEADLINE;
 }

@@ -45,6 +45,15 @@ int brood__options(void *ours, size_t size, const void *theirs);
 
 #define BROOD__NO_DEADLINE INT64_MAX
 
+/* Times below this are brood_until's; the others are relative. */
+#define BROOD__ABSOLUTE_BELOW (INT64_MIN / 2)
+
+/* Whether a timeout says not to wait at all. */
+static inline bool brood__no_wait(int64_t timeout)
+{
+	return timeout <= 0 && timeout >= BROOD__ABSOLUTE_BELOW;
+}
+
 /* The brood_now() time at which a timeout ends: 0 = do not wait, BROOD__NO_DEADLINE = never. */
 int64_t brood__deadline(int64_t timeout);
 

@@ -60,6 +60,7 @@ static void keep(const struct call *call, uint32_t buffer)
 
 	if (hand->kept_count >= call->queue->keep) {
 		store_word(call->queue, buffer, BUFFER_GONE);
+		brood__owned(call, -1);
 		return;
 	}
 	store_word(call->queue, buffer, buffer_word(call->me, BUFFER_HELD, 0, 0));
@@ -91,6 +92,33 @@ static int warm(const struct call *call, uint32_t buffer)
 				   queue->stride);
 }
 
+void brood__owned(const struct call *call, int change)
+{
+	_Atomic uint32_t *owned = &call->hand->owned;
+	uint32_t now = atomic_load_explicit(owned, memory_order_relaxed) + (uint32_t)change;
+
+	atomic_store_explicit(owned, now, memory_order_relaxed);
+}
+
+/*
+ * One buffer a member is always there to be had; of the extra ones, whoever holds many must leave
+ * the rest of them alone. Members that look at the same moment may exceed it by one each.
+ */
+static bool may_own_more(const struct call *call)
+{
+	uint32_t beyond = 0;
+
+	if (atomic_load_explicit(&call->hand->owned, memory_order_relaxed) == 0)
+		return true;
+	for (uint32_t id = 0; id < members_used(call); id++) {
+		uint32_t owned = atomic_load_explicit(&call->queue->hands[id].owned,
+						      memory_order_relaxed);
+
+		beyond += owned > 1 ? owned - 1 : 0;
+	}
+	return beyond < call->queue->extra;
+}
+
 /* From the pool: the buffer, now HELD, or an error. Begins where others probably do not. */
 static int64_t allocate(const struct call *call)
 {
@@ -98,6 +126,8 @@ static int64_t allocate(const struct call *call)
 	uint64_t mine = buffer_word(call->me, BUFFER_HELD, 0, 0);
 	uint32_t first = (uint32_t)(queue->ring + call->me) % queue->buffers;
 
+	if (!may_own_more(call))
+		return -ENOBUFS;
 	for (uint32_t k = 0; k < queue->buffers; k++) {
 		uint32_t buffer = (first + k) % queue->buffers;
 		uint64_t word = load_word(queue, buffer);
@@ -107,8 +137,10 @@ static int64_t allocate(const struct call *call)
 		/* Before it is ours: if we die then, nobody takes it for one that has memory. */
 		if (word == 0 && warm(call, buffer))
 			return -ENOSPC;
-		if (take_word(queue, buffer, word, mine))
+		if (take_word(queue, buffer, word, mine)) {
+			brood__owned(call, 1);
 			return buffer;
+		}
 	}
 	return -ENOBUFS;
 }
@@ -197,8 +229,10 @@ int64_t brood__orphan_get(const struct call *call, size_t room)
 		}
 		if (buffer_length(word) > room)
 			return -EMSGSIZE;
-		if (take_word(queue, buffer, word, buffer_change(word, call->me, BUFFER_LEASED)))
+		if (take_word(queue, buffer, word, buffer_change(word, call->me, BUFFER_LEASED))) {
+			brood__owned(call, 1);
 			return buffer;
+		}
 	}
 }
 

@@ -108,7 +108,7 @@ static int64_t wait_and_take(const struct call *call, size_t room, int64_t timeo
 	};
 
 	call->hand->get_streak = 0;
-	if (timeout == 0)	/* what a dead member had counts as being in the queue */
+	if (brood__no_wait(timeout))	/* what a dead member had counts as being in the queue */
 		return brood__member_sweep(members) ? take_now(call, room) : -EAGAIN;
 	return brood__wait(&wait, try_take, &taking);
 }

@@ -134,6 +134,7 @@ static void to_the_others(const struct call *call, uint32_t buffer)
 	atomic_store_explicit(queue_word(call->queue, buffer),
 			      buffer_word(NO_HOLDER, BUFFER_ORPHAN, BROOD_REDELIVERED,
 					  buffer_length(word)), memory_order_release);
+	brood__owned(call, -1);
 	brood__orphans_changed(call->queue);
 	brood__notify(&call->segment->members, &call->queue->readers);
 }

@@ -98,6 +98,14 @@ static int check_messages(const struct brood_queue *queue, const struct brood_me
 	return 0;
 }
 
+/* The time is for all of them together. */
+static int64_t one_deadline(int64_t timeout)
+{
+	int64_t deadline = brood__deadline(timeout);
+
+	return deadline == BROOD__NO_DEADLINE ? BROOD_FOREVER : brood_until(deadline);
+}
+
 ssize_t brood_queue_put_many(struct brood_queue *queue, const struct brood_message *messages,
 			     size_t n, int64_t timeout)
 {
@@ -110,8 +118,8 @@ ssize_t brood_queue_put_many(struct brood_queue *queue, const struct brood_messa
 	result = check_messages(queue, messages, n);
 	if (result == 0)
 		result = check_producer(&call);
-	if (result == 0 && timeout != 0 && timeout != BROOD_FOREVER)
-		timeout = brood_until(brood__deadline(timeout));
+	if (result == 0 && !brood__no_wait(timeout))
+		timeout = one_deadline(timeout);
 	for (; result == 0 && i < n; i += result == 0)
 		result = put_one(&call, messages[i].data, messages[i].length, timeout);
 	queue_leave(&call);

@@ -113,6 +113,7 @@ static int plan(struct brood_queue *shape, const struct brood_queue_opts *opts,
 		.members = members,
 		.producers_end = opts->producers_end,
 		.joinable = opts->joinable,
+		.extra = (uint32_t)extra,
 		.keep = extra / KEEPERS < KEEP_MOST ? (uint32_t)(extra / KEEPERS) : KEEP_MOST,
 	};
 	if (opts->name)
@@ -188,7 +189,8 @@ static bool is_sound(const struct brood_segment *segment, const struct brood_que
 	if (shape.capacity == 0 || shape.capacity > BROOD_QUEUE_SLOTS_MAX || shape.max_bytes == 0 ||
 	    shape.max_bytes > MAX_BYTES_LIMIT || shape.members != segment->members.max ||
 	    shape.buffers >= NO_BUFFER || shape.keep > KEEP_MOST ||
-	    shape.buffers < power_of_two(shape.capacity) + shape.members)
+	    shape.extra > shape.buffers ||
+	    shape.buffers != power_of_two(shape.capacity) + shape.members + shape.extra)
 		return false;
 	lay_out(&shape);
 	return brood__queue_alive(segment, queue) && shape.ring == queue->ring &&
@@ -301,6 +303,7 @@ void brood__queue_first_use(struct call *call)
 	hand->head_seen = hand->get_at;
 	hand->kept = hand->got = NO_BUFFER;
 	hand->kept_count = 0;
+	atomic_store_explicit(&hand->owned, 0, memory_order_relaxed);
 	hand->pending = PENDING_NONE;
 	hand->put_streak = hand->get_streak = 0;
 	atomic_store_explicit(&hand->used, 1, memory_order_release);

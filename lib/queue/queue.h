@@ -115,11 +115,13 @@ struct brood__hand {
 	_Atomic uint64_t offer;	/* { task_done calls ever made:44 | buffer offered in the swap:20 } */
 	_Atomic uint32_t producer;	/* { registrations ever made:31 | registered now:1 } */
 	_Atomic uint32_t used;	/* 1 between first use and sweep */
+	_Atomic uint32_t owned;	/* buffers that are the member's: offered, pocketed, with the user */
 	/* The member's own. */
+	uint32_t kept;		/* chain of HELD buffers */
 	uint64_t put_at, get_at;	/* not ahead of the true tail and head */
 	uint64_t head_seen;	/* the head has been here */
-	uint32_t kept, kept_count;	/* chain of HELD buffers */
 	uint32_t got;		/* chain of LEASED buffers of a get or get_many */
+	uint8_t kept_count;
 	uint8_t pending;	/* enum pending */
 	uint8_t put_streak, get_streak;	/* the last call found room, or a message, at once */
 };
@@ -147,6 +149,7 @@ struct brood_queue {
 	uint32_t producers_end;
 	uint32_t joinable;
 	uint32_t keep;		/* spares that a member may pocket, beyond the one it offers */
+	uint32_t extra;		/* buffers that members may own beyond one each, all together */
 	uint32_t sparse;	/* buffers get memory when they are first used */
 	/* Hints: never ahead of the truth. */
 	_Alignas(BROOD__LINE) _Atomic uint64_t tail;
@@ -249,6 +252,8 @@ void brood__offer(const struct call *call, uint32_t buffer, uint64_t done);
 void brood__count_done(const struct call *call);
 /* The hand offers nothing any more; the buffer stays what its word says. */
 void brood__unoffer(const struct call *call);
+/* A buffer became the member's (1), or another's (-1). */
+void brood__owned(const struct call *call, int change);
 /* A buffer of the caller's that nobody needs any more: keep it or free it. */
 void brood__give_back(const struct call *call, uint32_t buffer);
 /* Take the oldest orphan of at most `room` bytes: as brood__ring_get. */
@@ -268,6 +273,14 @@ void brood__hold(const struct call *call, uint32_t buffer);
 void brood__show(const struct call *call, uint32_t buffer, struct brood_message *message);
 
 /* ---- tasks.c ---- */
+
+/* No member at or above it has ever used the queue. */
+static inline uint32_t members_used(const struct call *call)
+{
+	uint32_t used = atomic_load_explicit(call->segment->members.used, memory_order_acquire);
+
+	return used < call->queue->members ? used : call->queue->members;
+}
 
 bool brood__tasks_open(const struct call *call);
 /* A task_done was counted: wake who joins if it was the last. */

@@ -199,6 +199,7 @@ void brood__queue_sweep(struct brood_segment *segment, void *object, uint32_t me
 	brood__mask_clear(queue->writers.mask, member);
 	brood__mask_clear(queue->joiners.mask, member);
 	brood__queue_wake_users(segment, queue);
+	atomic_store_explicit(&repair.hand->owned, 0, memory_order_relaxed);
 	atomic_store_explicit(&repair.hand->used, 0, memory_order_release);
 	brood__mask_clear(queue->users.mask, member);
 }

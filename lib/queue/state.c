@@ -40,11 +40,16 @@ static ssize_t answer(const struct call *call, enum question question)
 		return (ssize_t)queue->max_bytes;
 	/* What a dead member had counts as being in the queue. */
 	brood__member_sweep(&call->segment->members);
+	/*
+	 * While the word is the same orphans only become fewer: equal at both ends is equal
+	 * between.
+	 */
 	do {
 		orphans = atomic_load_explicit(&queue->orphans, memory_order_seq_cst);
-		in_ring = count_ring(queue, &tail_word);
 		others = brood__orphans_count(queue);
-	} while (atomic_load_explicit(&queue->orphans, memory_order_seq_cst) != orphans);
+		in_ring = count_ring(queue, &tail_word);
+	} while (atomic_load_explicit(&queue->orphans, memory_order_seq_cst) != orphans ||
+		 brood__orphans_count(queue) != others);
 	if (question == CLOSED)
 		return (tail_word & SLOT_CLOSED) != 0;
 	if (question == IS_FULL)

@@ -13,13 +13,6 @@
 
 #include "queue/queue.h"
 
-static uint32_t members_used(const struct call *call)
-{
-	uint32_t used = atomic_load_explicit(call->segment->members.used, memory_order_acquire);
-
-	return used < call->queue->members ? used : call->queue->members;
-}
-
 /*
  * The tail is read last: sum <= done then <= put then <= put now. So 0 means that there was a
  * moment without open tasks, and whoever has one open always finds more than 0.

@@ -209,7 +209,7 @@ ssize_t brood__wait(const struct brood__wait *wait, ssize_t (*attempt)(void *), 
 	int64_t deadline;
 	ssize_t result;
 
-	if (wait->timeout == 0)
+	if (brood__no_wait(wait->timeout))
 		return -EAGAIN;
 	result = spin(wait, attempt, arg, &deadline);
 	while (result == -EAGAIN)
