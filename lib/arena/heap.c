@@ -239,6 +239,10 @@ void *brood__block_claim(struct brood_segment *segment, size_t bytes, size_t fir
 	result = block ? clear(segment, block) : 0;
 	if (!block)
 		block = extend(segment, size, claimed);
+	if (!block && brood__member_sweep(&segment->members)) {	/* dead members had some */
+		block = reuse(segment, size, claimed);
+		result = block ? clear(segment, block) : 0;
+	}
 	if (!block)
 		return NULL;
 	if (result == 0)

@@ -154,6 +154,8 @@ int brood__spare(const struct call *call)
 	buffer = take_kept(call);
 	if (buffer == NO_BUFFER)
 		buffer = allocate(call);
+	if (buffer == -ENOBUFS && brood__member_sweep(&call->segment->members))
+		buffer = allocate(call);	/* dead members had some */
 	if (buffer < 0)
 		return (int)buffer;
 	brood__offer(call, (uint32_t)buffer, 0);

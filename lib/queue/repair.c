@@ -160,9 +160,13 @@ void brood__queue_wake_users(struct brood_segment *segment, struct brood_queue *
 	brood__wake_all(&segment->members, queue->users.mask);
 }
 
-/* The end of a living member: what it had pending was its own to acknowledge. */
+/*
+ * The end of a living member, which may be stopped or killed here too. In a joinable queue, what
+ * it got and has not told done is not acknowledged: the steps that follow deliver it again.
+ */
 static void finish_own(struct brood_segment *segment, const struct repair *repair)
 {
+	bool got = repair->hand->pending == PENDING_GET || repair->hand->pending == PENDING_MANY;
 	const struct call call = {
 		.queue = repair->queue,
 		.hand = repair->hand,
@@ -170,7 +174,8 @@ static void finish_own(struct brood_segment *segment, const struct repair *repai
 		.me = repair->dead,
 	};
 
-	ring_finish(&call);
+	if (!got || !repair->queue->joinable)
+		ring_finish(&call);
 }
 
 void brood__queue_sweep(struct brood_segment *segment, void *object, uint32_t member, bool clean)

@@ -68,6 +68,7 @@
 
 enum {
 	AHEAD = 4,	/* buffers are fetched this many messages before they are needed */
+	WALK_AT_MOST = 1000000,
 	HINT_EVERY = 8,	/* hints are stored once a line of slot words */
 };
 
@@ -118,9 +119,19 @@ static uint64_t skip(const struct brood_queue *queue, uint64_t position, uint64_
 	return position_after(behind, position) > 0 ? behind : next_position(position);
 }
 
+/*
+ * In a ring that is whole a walk comes to its end within some laps. In one that is damaged the
+ * words can send it round in a circle: then the word that it gives names no buffer, and its
+ * caller says -EPROTO.
+ */
+static bool goes_round(const struct brood_queue *queue, uint64_t steps)
+{
+	return brood__unlikely(steps > WALK_AT_MOST + 4ull * queue->ring);
+}
+
 static uint64_t walk_tail(struct brood_queue *queue, uint64_t position, uint64_t *word)
 {
-	for (;;) {
+	for (uint64_t steps = 0; !goes_round(queue, steps); steps++) {
 		uint64_t found = load_slot(queue, position);
 		int64_t after = position_after(slot_position(found), position);
 
@@ -129,11 +140,13 @@ static uint64_t walk_tail(struct brood_queue *queue, uint64_t position, uint64_t
 			return position;
 		position = skip(queue, position, found, true);
 	}
+	*word = slot_word(position, 0, NO_BUFFER);
+	return position;
 }
 
 static uint64_t walk_head(struct brood_queue *queue, uint64_t position, uint64_t *word)
 {
-	for (;;) {
+	for (uint64_t steps = 0; !goes_round(queue, steps); steps++) {
 		uint64_t found = load_slot(queue, position);
 
 		*word = found;
@@ -141,6 +154,8 @@ static uint64_t walk_head(struct brood_queue *queue, uint64_t position, uint64_t
 			return position;
 		position = skip(queue, position, found, false);
 	}
+	*word = slot_word(position, SLOT_FULL, NO_BUFFER);
+	return position;
 }
 
 uint64_t brood__ring_tail(struct brood_queue *queue, uint64_t *word)
