@@ -59,12 +59,14 @@ static uint64_t claimer(const struct brood_segment *segment, uint32_t id)
 
 static bool change(struct brood__block *block, uint64_t from, uint64_t to)
 {
+	/* A4 */
 	return atomic_compare_exchange_strong_explicit(&block->word, &from, to,
 						       memory_order_seq_cst, memory_order_acquire);
 }
 
 enum brood__state brood__block_state(const struct brood__block *block)
 {
+	/* A3 */
 	return atomic_load_explicit(&block->word, memory_order_acquire) & ((1u << STATE_BITS) - 1);
 }
 
@@ -75,7 +77,7 @@ size_t brood__block_bytes(const struct brood__block *block)
 
 static uint64_t top_of(const struct brood_segment *segment)
 {
-	return atomic_load_explicit(&segment->header->top, memory_order_acquire);
+	return atomic_load_explicit(&segment->header->top, memory_order_acquire);	/* A2 */
 }
 
 struct brood__block *brood__block_first(const struct brood_segment *segment)
@@ -172,11 +174,12 @@ static void make_free(struct brood_segment *segment, struct brood__block *block,
 		brood__memory_decommit(segment->fd, from, to - from);
 	if (change(block, word, with_size(size_of(word)) | BROOD__FREE))
 		atomic_fetch_add_explicit(&segment->header->freed, 2, memory_order_seq_cst);
-	atomic_fetch_or_explicit(&segment->header->freed, 1, memory_order_seq_cst);
+	atomic_fetch_or_explicit(&segment->header->freed, 1, memory_order_seq_cst);	/* A5 */
 }
 
 static struct brood__block *reuse(struct brood_segment *segment, size_t size, uint64_t claimed)
 {
+	/* A5 */
 	uint64_t freed = atomic_load_explicit(&segment->header->freed, memory_order_seq_cst);
 	bool any = false;
 
@@ -215,6 +218,7 @@ static struct brood__block *extend(struct brood_segment *segment, size_t size, u
 			there = claimed;
 		else if (there == 0)
 			there = atomic_load_explicit(&block->word, memory_order_acquire);
+		/* A2 */
 		atomic_compare_exchange_strong(&segment->header->top, &top, top + size_of(there));
 		if (there == claimed &&
 		    atomic_load_explicit(&block->word, memory_order_acquire) == claimed)
@@ -266,6 +270,7 @@ void brood__block_publish(struct brood_segment *segment, void *content, enum bro
 
 	(void)segment;
 	atomic_store_explicit(&block->kind, kind, memory_order_relaxed);
+	/* A3 */
 	atomic_store_explicit(&block->word, with_size(size) | BROOD__LIVE, memory_order_seq_cst);
 }
 
@@ -283,7 +288,7 @@ bool brood__block_retire(struct brood_segment *segment, void *content)
 
 	if (!change(block, with_size(size) | BROOD__LIVE, with_size(size) | BROOD__LIMBO))
 		return false;
-	atomic_fetch_or_explicit(&segment->header->freed, 1, memory_order_seq_cst);
+	atomic_fetch_or_explicit(&segment->header->freed, 1, memory_order_seq_cst);	/* A5 */
 	return true;
 }
 
@@ -294,7 +299,7 @@ void brood__block_reclaim(struct brood_segment *segment, struct brood__block *bl
 	uint64_t content = brood__offset(segment, brood__block_content(block));
 
 	if (id < 0 || (word & ((1u << STATE_BITS) - 1)) != BROOD__LIMBO ||
-	    brood__fence_all_cpus() ||
+	    brood__fence_all_cpus() ||	/* H1 */
 	    brood__member_inside(&segment->members, content, (uint32_t)id))
 		return;
 	claimed = with_size(size_of(word)) | claimer(segment, (uint32_t)id) | BROOD__CLAIMED;

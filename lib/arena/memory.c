@@ -183,7 +183,7 @@ int brood__object_alone(struct brood_segment *segment, enum brood__kind kind,
 {
 	int result;
 
-	atomic_thread_fence(memory_order_seq_cst);
+	atomic_thread_fence(memory_order_seq_cst);	/* A6 */
 	while ((result = rivals(segment, kind, mine)) == -EAGAIN)
 		if (!brood__member_sweep(&segment->members))
 			brood__yield();
@@ -202,10 +202,11 @@ static void sweep_object(struct brood_segment *segment, struct brood__block *blo
 	if (me < 0 || kind >= BROOD__KINDS || !kinds[kind])
 		return;
 	hazard = &segment->members.table[me].sweeping;
+	/* H1 */
 	atomic_store_explicit(hazard, brood__offset(segment, object), memory_order_seq_cst);
 	if (is_kind(block, (enum brood__kind)kind))
 		kinds[kind]->sweep(segment, object, dead, clean);
-	atomic_store_explicit(hazard, 0, memory_order_release);
+	atomic_store_explicit(hazard, 0, memory_order_release);	/* H2 */
 }
 
 void brood__sweep_segment(struct brood__members *members, uint32_t dead, bool clean)
@@ -219,5 +220,5 @@ void brood__sweep_segment(struct brood__members *members, uint32_t dead, bool cl
 			sweep_object(segment, block, dead, clean);
 	}
 	/* It may have died between freeing a block and saying so. */
-	atomic_fetch_or_explicit(&segment->header->freed, 1, memory_order_seq_cst);
+	atomic_fetch_or_explicit(&segment->header->freed, 1, memory_order_seq_cst);	/* A5 */
 }

@@ -91,6 +91,7 @@ static void raise_used(struct brood__members *members, uint32_t id)
 {
 	uint32_t used = atomic_load_explicit(members->used, memory_order_relaxed);
 
+	/* M4 */
 	while (used <= id && !atomic_compare_exchange_weak_explicit(members->used, &used, id + 1,
 								    memory_order_seq_cst,
 								    memory_order_relaxed))
@@ -210,11 +211,12 @@ static bool claim(struct brood__members *members, uint32_t dead, uint32_t incarn
 {
 	struct brood__member *entry = &members->table[dead];
 	uint64_t mine = my_claim(members, incarnation);
-	uint64_t old = atomic_load_explicit(&entry->sweeper, memory_order_acquire);
+	uint64_t old = atomic_load_explicit(&entry->sweeper, memory_order_acquire);	/* M3 */
 
 	if (!mine || (old && later(old, incarnation) > 0) ||
 	    (old && later(old, incarnation) == 0 && holder_lives(members, old)))
 		return false;
+	/* M3: the two looks below come after it */
 	if (!atomic_compare_exchange_strong_explicit(&entry->sweeper, &old, mine,
 						     memory_order_acq_rel, memory_order_relaxed))
 		return false;
@@ -243,7 +245,7 @@ static bool sweep_one(struct brood__members *members, uint32_t dead)
 
 unsigned int brood__member_sweep(struct brood__members *members)
 {
-	uint32_t used = atomic_load_explicit(members->used, memory_order_acquire);
+	uint32_t used = atomic_load_explicit(members->used, memory_order_acquire);	/* M4 */
 	unsigned int swept = 0;
 
 	for (uint32_t id = 0; id < used && id < members->max + BROOD__GUESTS; id++)
@@ -254,7 +256,7 @@ unsigned int brood__member_sweep(struct brood__members *members)
 
 bool brood__member_inside(const struct brood__members *members, uint64_t object, uint32_t except)
 {
-	uint32_t used = atomic_load_explicit(members->used, memory_order_acquire);
+	uint32_t used = atomic_load_explicit(members->used, memory_order_acquire);	/* M4 */
 
 	for (uint32_t id = 0; id < used && id < members->max + BROOD__GUESTS; id++) {
 		const struct brood__member *entry = &members->table[id];
@@ -262,6 +264,7 @@ bool brood__member_inside(const struct brood__members *members, uint64_t object,
 
 		if (word == 0 || brood__life_dead(word))
 			continue;
+		/* H2 */
 		if (id != except && atomic_load_explicit(&entry->inside, memory_order_seq_cst) == object)
 			return true;
 		if (atomic_load_explicit(&entry->sweeping, memory_order_seq_cst) == object)

@@ -66,11 +66,13 @@ void brood__leave(void);
 
 static inline uint32_t brood__life_of(const struct brood__members *members, uint32_t id)
 {
+	/* M1, M2 */
 	return atomic_load_explicit(&members->table[id].life.word, memory_order_acquire);
 }
 
 static inline uint32_t brood__incarnation_of(const struct brood__members *members, uint32_t id)
 {
+	/* M2 */
 	return atomic_load_explicit(&members->table[id].life.incarnation, memory_order_acquire);
 }
 

@@ -104,6 +104,7 @@ int brood__life_begin(struct brood__life *life)
 	if (!node)
 		return -ENOTSUP;
 	set_pending(head, node);
+	/* M2: acquires what the sweep of the last owner stored */
 	if (!atomic_compare_exchange_strong_explicit(&life->word, &nobody, me,
 						     memory_order_acq_rel, memory_order_relaxed)) {
 		set_pending(head, NULL);
@@ -127,6 +128,7 @@ static bool free_from(struct brood__life *life, uint32_t word, uint32_t incarnat
 {
 	uint64_t expected = both(word, incarnation);
 
+	/* M2 */
 	return __atomic_compare_exchange_n((uint64_t *)(void *)life, &expected,
 					   both(0, incarnation + 1), false, __ATOMIC_ACQ_REL,
 					   __ATOMIC_RELAXED);

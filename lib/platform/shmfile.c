@@ -86,7 +86,7 @@ int brood__shm_publish(const char *temporary, const char *name)
 	char path[256];
 	int result = path_of(path, sizeof(path), name);
 
-	if (result == 0 && link(temporary, path))
+	if (result == 0 && link(temporary, path))	/* A1 */
 		result = -errno;
 	unlink(temporary);
 	return result;
@@ -112,7 +112,7 @@ int brood__shm_open(const char *name)
 
 	if (result)
 		return result;
-	fd = open(path, O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+	fd = open(path, O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);	/* A1 */
 	return fd < 0 ? -errno : fd;
 }
 

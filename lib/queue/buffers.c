@@ -26,16 +26,17 @@
 
 static uint64_t load_word(struct brood_queue *queue, uint32_t buffer)
 {
-	return atomic_load_explicit(queue_word(queue, buffer), memory_order_acquire);
+	return atomic_load_explicit(queue_word(queue, buffer), memory_order_acquire);	/* Q7 */
 }
 
 static void store_word(struct brood_queue *queue, uint32_t buffer, uint64_t word)
 {
-	atomic_store_explicit(queue_word(queue, buffer), word, memory_order_release);	/* Q3 */
+	atomic_store_explicit(queue_word(queue, buffer), word, memory_order_release);	/* Q3, Q7 */
 }
 
 static bool take_word(struct brood_queue *queue, uint32_t buffer, uint64_t from, uint64_t to)
 {
+	/* Q7 */
 	return atomic_compare_exchange_strong_explicit(queue_word(queue, buffer), &from, to,
 						       memory_order_acq_rel, memory_order_relaxed);
 }
@@ -45,7 +46,7 @@ static void set_offer(const struct call *call, uint32_t buffer, uint64_t done)
 	uint64_t offer = atomic_load_explicit(&call->hand->offer, memory_order_relaxed);
 
 	offer = (offer_done(offer) + done) << BUFFER_BITS | buffer;
-	atomic_store_explicit(&call->hand->offer, offer, memory_order_release);	/* Q4 */
+	atomic_store_explicit(&call->hand->offer, offer, memory_order_release);	/* Q4, Q9 */
 }
 
 static uint32_t offered(const struct call *call)
@@ -218,6 +219,7 @@ int64_t brood__orphan_get(const struct call *call, size_t room)
 	struct brood_queue *queue = call->queue;
 
 	for (;;) {
+		/* Q8 */
 		uint64_t seen = atomic_load_explicit(&queue->orphans, memory_order_seq_cst), word;
 		uint32_t buffer;
 
@@ -242,6 +244,7 @@ void brood__orphans_changed(struct brood_queue *queue)
 {
 	uint64_t seen = atomic_load_explicit(&queue->orphans, memory_order_relaxed);
 
+	/* Q8, W1 */
 	while (!atomic_compare_exchange_weak_explicit(&queue->orphans, &seen, (seen + 2) | 1,
 						      memory_order_seq_cst, memory_order_relaxed))
 		;
@@ -251,7 +254,7 @@ size_t brood__orphans_count(struct brood_queue *queue)
 {
 	size_t count = 0;
 
-	if (!(atomic_load_explicit(&queue->orphans, memory_order_seq_cst) & 1))
+	if (!(atomic_load_explicit(&queue->orphans, memory_order_seq_cst) & 1))	/* Q8 */
 		return 0;
 	for (uint32_t buffer = 0; buffer < queue->buffers; buffer++)
 		count += buffer_kind(load_word(queue, buffer)) == BUFFER_ORPHAN;

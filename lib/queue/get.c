@@ -69,7 +69,7 @@ static int64_t take_now(const struct call *call, size_t room)
 	int64_t result;
 
 	do {
-		seen = atomic_load_explicit(&queue->orphans, memory_order_seq_cst);
+		seen = atomic_load_explicit(&queue->orphans, memory_order_seq_cst);	/* Q8 */
 		result = brood__unlikely(seen & 1) ? take_orphan(call, room) : -EAGAIN;
 		if (result != -EAGAIN)
 			return result;

@@ -37,7 +37,8 @@ static void spent(struct brood_message *message)
 static void reserve_again(const struct call *call, uint32_t buffer)
 {
 	atomic_store_explicit(queue_word(call->queue, buffer),
-			      buffer_word(call->me, BUFFER_RESERVED, 0, 0), memory_order_release);
+			      buffer_word(call->me, BUFFER_RESERVED, 0, 0),
+			      memory_order_release);	/* Q3 */
 	brood__unoffer(call);
 }
 
@@ -74,7 +75,7 @@ static int commit(const struct call *call, struct brood_message *message, int64_
 	brood__offer(call, buffer, 0);
 	atomic_store_explicit(queue_word(call->queue, buffer),
 			      buffer_word(call->me, BUFFER_OFFERED, 0, message->length),
-			      memory_order_release);
+			      memory_order_release);	/* Q3 */
 	result = brood__put_offered(call, timeout);
 	if (result)
 		reserve_again(call, buffer);
@@ -133,7 +134,7 @@ static void to_the_others(const struct call *call, uint32_t buffer)
 
 	atomic_store_explicit(queue_word(call->queue, buffer),
 			      buffer_word(NO_HOLDER, BUFFER_ORPHAN, BROOD_REDELIVERED,
-					  buffer_length(word)), memory_order_release);
+					  buffer_length(word)), memory_order_release);	/* Q7 */
 	brood__owned(call, -1);
 	brood__orphans_changed(call->queue);
 	brood__notify(&call->segment->members, &call->queue->readers);

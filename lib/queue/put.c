@@ -56,7 +56,7 @@ static int put_one(const struct call *call, const void *data, size_t length, int
 	memcpy(queue_bytes(queue, buffer), data, length);
 	atomic_store_explicit(queue_word(queue, buffer),
 			      buffer_word(call->me, BUFFER_OFFERED, 0, length),
-			      memory_order_release);
+			      memory_order_release);	/* Q3 */
 	return brood__put_offered(call, timeout);
 }
 

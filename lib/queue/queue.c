@@ -41,6 +41,7 @@ static uint64_t dead_magic(const struct brood_segment *segment, const struct bro
 
 bool brood__queue_alive(const struct brood_segment *segment, const struct brood_queue *queue)
 {
+	/* A7, H1 */
 	return atomic_load_explicit(&queue->object.magic, memory_order_acquire) ==
 	       live_magic(segment, queue);
 }
@@ -155,7 +156,7 @@ static struct brood_queue *make(struct brood_segment *segment, const struct broo
 		return NULL;
 	}
 	atomic_store_explicit(&queue->object.magic, live_magic(segment, queue),
-			      memory_order_release);
+			      memory_order_release);	/* A7 */
 	brood__block_publish(segment, queue, BROOD__KIND_QUEUE);
 	return queue;
 }
@@ -230,6 +231,7 @@ int brood_queue_destroy(struct brood_queue *queue)
 	if (result)
 		return result;
 	live = live_magic(call.segment, queue);
+	/* A7, W1; H1 with the fence in brood__block_reclaim() */
 	if (!atomic_compare_exchange_strong(&queue->object.magic, &live,
 					    dead_magic(call.segment, queue))) {
 		queue_leave(&call);
@@ -281,7 +283,7 @@ int brood__queue_enter(struct brood_queue *queue, struct call *call)
 	if (brood__unlikely(atomic_load_explicit(inside, memory_order_relaxed)))
 		return -EDEADLK;
 	atomic_store_explicit(inside, brood__offset(segment, queue), memory_order_relaxed);
-	atomic_signal_fence(memory_order_seq_cst);	/* the light half; heap.c has the heavy one */
+	atomic_signal_fence(memory_order_seq_cst);	/* H1, light half */
 	if (brood__unlikely(!brood__queue_alive(segment, queue))) {
 		atomic_store_explicit(inside, 0, memory_order_release);
 		return not_alive(segment, queue);
@@ -297,9 +299,9 @@ void brood__queue_first_use(struct call *call)
 	struct brood_queue *queue = call->queue;
 	struct brood__hand *hand = call->hand;
 
-	brood__mask_set(queue->users.mask, call->me);
-	hand->put_at = atomic_load_explicit(&queue->tail, memory_order_relaxed);
-	hand->get_at = atomic_load_explicit(&queue->head, memory_order_relaxed);
+	brood__mask_set(queue->users.mask, call->me);	/* W5: before the looks at the sleepers */
+	hand->put_at = atomic_load_explicit(&queue->tail, memory_order_acquire);	/* Q6 */
+	hand->get_at = atomic_load_explicit(&queue->head, memory_order_acquire);	/* Q6 */
 	hand->head_seen = hand->get_at;
 	hand->kept = hand->got = NO_BUFFER;
 	hand->kept_count = 0;

@@ -208,7 +208,7 @@ bool brood__queue_alive(const struct brood_segment *segment, const struct brood_
 static inline void queue_leave(const struct call *call)
 {
 	atomic_store_explicit(&call->segment->members.table[call->me].inside, 0,
-			      memory_order_release);
+			      memory_order_release);	/* H2 */
 }
 
 static inline bool queue_destroyed(const struct call *call)
@@ -277,6 +277,7 @@ void brood__show(const struct call *call, uint32_t buffer, struct brood_message 
 /* No member at or above it has ever used the queue. */
 static inline uint32_t members_used(const struct call *call)
 {
+	/* M4 */
 	uint32_t used = atomic_load_explicit(call->segment->members.used, memory_order_acquire);
 
 	return used < call->queue->members ? used : call->queue->members;

@@ -23,11 +23,13 @@ struct repair {
 
 static uint64_t load_word(const struct repair *repair, uint32_t buffer)
 {
+	/* Q3 */
 	return atomic_load_explicit(queue_word(repair->queue, buffer), memory_order_acquire);
 }
 
 static void change_word(const struct repair *repair, uint32_t buffer, uint64_t from, uint64_t to)
 {
+	/* Q7 */
 	atomic_compare_exchange_strong_explicit(queue_word(repair->queue, buffer), &from, to,
 						memory_order_acq_rel, memory_order_relaxed);
 }
@@ -45,7 +47,7 @@ static bool same_swap(uint64_t a, uint64_t b)
 /* Whether any member wants to replace this word: then the word was in a slot. */
 static bool is_wanted(const struct repair *repair, uint64_t word)
 {
-	for (uint32_t id = 0; id < repair->queue->members; id++)
+	for (uint32_t id = 0; id < repair->queue->members; id++)	/* Q5 */
 		if (same_swap(atomic_load_explicit(&repair->queue->hands[id].want,
 						   memory_order_acquire), word))
 			return true;
@@ -62,7 +64,7 @@ static uint64_t outcome(const struct repair *repair, uint64_t want, uint32_t min
 	return slot_word(position, SLOT_FULL, mine);
 }
 
-/* The order of the three looks is the proof's. */
+/* The order of the three looks is the proof's: Q2, then Q5, then Q3. */
 static bool swap_happened(const struct repair *repair, uint64_t want, uint32_t mine)
 {
 	uint64_t installed = outcome(repair, want, mine);
@@ -77,6 +79,7 @@ static void store_offer(const struct repair *repair, uint32_t buffer)
 {
 	uint64_t offer = atomic_load_explicit(&repair->hand->offer, memory_order_relaxed);
 
+	/* Q4 */
 	atomic_store_explicit(&repair->hand->offer, offer_done(offer) << BUFFER_BITS | buffer,
 			      memory_order_release);
 }
@@ -91,7 +94,7 @@ static void finish_swap(const struct repair *repair, uint64_t want)
 	if (want & SLOT_FULL)
 		queue_chain(queue, theirs, slot_position(want), NO_BUFFER);
 	atomic_store_explicit(queue_word(queue, theirs), buffer_change(word, repair->dead, kind),
-			      memory_order_release);
+			      memory_order_release);	/* Q3 */
 	store_offer(repair, NO_BUFFER);
 }
 
@@ -102,6 +105,7 @@ static void finish_swap(const struct repair *repair, uint64_t want)
  */
 static void settle_swap(const struct repair *repair)
 {
+	/* Q5, then Q4 */
 	uint64_t want = atomic_load_explicit(&repair->hand->want, memory_order_acquire);
 	uint32_t mine = offer_buffer(atomic_load_explicit(&repair->hand->offer,
 							  memory_order_acquire));
@@ -111,7 +115,7 @@ static void settle_swap(const struct repair *repair)
 	if (mine < repair->queue->buffers && slot_buffer(want) < repair->queue->buffers &&
 	    mine != slot_buffer(want) && swap_happened(repair, want, mine))
 		finish_swap(repair, want);
-	atomic_store_explicit(&repair->hand->want, 0, memory_order_release);
+	atomic_store_explicit(&repair->hand->want, 0, memory_order_release);	/* Q5 */
 }
 
 static void free_spare(const struct repair *repair)

@@ -45,7 +45,7 @@ static ssize_t answer(const struct call *call, enum question question)
 	 * between.
 	 */
 	do {
-		orphans = atomic_load_explicit(&queue->orphans, memory_order_seq_cst);
+		orphans = atomic_load_explicit(&queue->orphans, memory_order_seq_cst);	/* Q8 */
 		others = brood__orphans_count(queue);
 		in_ring = count_ring(queue, &tail_word);
 	} while (atomic_load_explicit(&queue->orphans, memory_order_seq_cst) != orphans ||

@@ -84,7 +84,7 @@ static uint64_t next_position(uint64_t position)
 
 static uint64_t hinted(const _Atomic uint64_t *hint)
 {
-	return atomic_load_explicit(hint, memory_order_acquire) & POSITION_MASK;
+	return atomic_load_explicit(hint, memory_order_acquire) & POSITION_MASK;	/* Q6 */
 }
 
 /*
@@ -102,7 +102,7 @@ static uint64_t start(const struct brood_queue *queue, const _Atomic uint64_t *h
 static void hint_at(_Atomic uint64_t *hint, uint64_t position)
 {
 	if (position % HINT_EVERY == 0)
-		atomic_store_explicit(hint, position, memory_order_release);
+		atomic_store_explicit(hint, position, memory_order_release);	/* Q6 */
 }
 
 /*
@@ -204,7 +204,7 @@ static void fetch_ahead(struct brood_queue *queue, uint64_t position)
 	__builtin_prefetch((const void *)queue_word(queue, slot_buffer(word)), 1);
 }
 
-/* Q1. What the swap replaces is told first (Q5), and stays told until it is finished. */
+/* Q1, W1. What the swap replaces is told first (Q5), and stays told until it is finished. */
 static bool swap(const struct call *call, uint64_t position, uint64_t from, uint64_t to)
 {
 	atomic_store_explicit(&call->hand->want, from, memory_order_release);
@@ -215,7 +215,7 @@ static bool swap(const struct call *call, uint64_t position, uint64_t from, uint
 /* A call that gives up must not leave a want whose buffer will be offered again. */
 static int64_t give_up(const struct call *call, int64_t error)
 {
-	atomic_store_explicit(&call->hand->want, 0, memory_order_release);
+	atomic_store_explicit(&call->hand->want, 0, memory_order_release);	/* Q5 */
 	return error;
 }
 
@@ -255,6 +255,7 @@ static bool too_long(struct brood_queue *queue, uint64_t word, size_t room)
 {
 	if (brood__likely(room >= queue->max_bytes))
 		return false;
+	/* Q3: a word of who has taken it since; then the slot differs */
 	return buffer_length(atomic_load_explicit(queue_word(queue, slot_buffer(word)),
 						  memory_order_acquire)) > room;
 }
@@ -302,6 +303,7 @@ int brood__ring_close(struct brood_queue *queue)
 			return 0;
 		if (slot_buffer(word) >= queue->buffers)
 			return -EPROTO;
+		/* Q1, W1 */
 		if (atomic_compare_exchange_strong_explicit(queue_slot(queue, position), &word,
 							    word | SLOT_CLOSED,
 							    memory_order_seq_cst,
@@ -322,10 +324,12 @@ static void finish_swap(const struct call *call, uint64_t done)
 	if (want & SLOT_FULL)
 		word = atomic_load_explicit(queue_word(call->queue, mine), memory_order_relaxed);
 	atomic_store_explicit(queue_word(call->queue, mine),
-			      buffer_change(word, call->me, BUFFER_OFFERED), memory_order_release);
+			      buffer_change(word, call->me, BUFFER_OFFERED),
+			      memory_order_release);	/* Q3 */
 	offer = (offer_done(offer) + done) << BUFFER_BITS | mine;
-	atomic_store_explicit(&hand->offer, offer, memory_order_release);	/* acknowledges */
-	atomic_store_explicit(&hand->want, 0, memory_order_release);
+	/* Q4, Q9: acknowledges */
+	atomic_store_explicit(&hand->offer, offer, memory_order_release);
+	atomic_store_explicit(&hand->want, 0, memory_order_release);	/* Q5 */
 	hand->pending = PENDING_NONE;
 }
 

@@ -22,7 +22,7 @@ static int64_t open_tasks(const struct call *call)
 	struct brood_queue *queue = call->queue;
 	uint64_t word, put, done = 0;
 
-	for (uint32_t id = 0; id < members_used(call); id++)
+	for (uint32_t id = 0; id < members_used(call); id++)	/* Q9 */
 		done += offer_done(atomic_load_explicit(&queue->hands[id].offer,
 							memory_order_seq_cst));
 	put = brood__ring_tail(queue, &word) - queue->ring;
@@ -106,7 +106,7 @@ int brood__producer_begins(const struct call *call)
 	brood__ring_tail(call->queue, &word);
 	if (word & SLOT_CLOSED)
 		return -EPIPE;
-	atomic_store_explicit(&call->hand->producer, producer + 3, memory_order_seq_cst);
+	atomic_store_explicit(&call->hand->producer, producer + 3, memory_order_seq_cst); /* Q10 */
 	return 0;
 }
 
@@ -117,6 +117,7 @@ void brood__producer_ends(struct brood__members *members, struct brood_queue *qu
 
 	if (!(producer & 1))
 		return;
+	/* Q10, W1 */
 	atomic_store_explicit(&hand->producer, producer - 1, memory_order_seq_cst);
 	brood__wake_all(members, queue->readers.mask);
 }
@@ -126,7 +127,7 @@ static int64_t past_producers(const struct call *call)
 {
 	int64_t ever = 0;
 
-	for (uint32_t id = 0; id < members_used(call); id++) {
+	for (uint32_t id = 0; id < members_used(call); id++) {	/* Q10 */
 		uint32_t producer = atomic_load_explicit(&call->queue->hands[id].producer,
 							 memory_order_seq_cst);
 

@@ -60,7 +60,7 @@ static bool unpark(struct brood__members *members, uint32_t id)
 {
 	_Atomic uint32_t *park = &members->table[id].park;
 
-	atomic_fetch_add_explicit(park, 1, memory_order_seq_cst);
+	atomic_fetch_add_explicit(park, 1, memory_order_seq_cst);	/* W4 */
 	return brood__futex_wake(park, 1) > 0;
 }
 
@@ -150,7 +150,7 @@ static unsigned int gather_lives(const struct brood__wait *wait, struct brood__f
 	for (uint32_t k = 1; wait->watched && k < members->max && n < BROOD__FUTEX_MANY; k++) {
 		uint32_t id = (wait->me + k) % members->max;
 
-		if (!brood__mask_has(wait->watched, id))
+		if (!brood__mask_has(wait->watched, id))	/* W5 */
 			continue;
 		/* Somebody sweeps this one, and wakes us then, if it does not die itself. */
 		if (brood__life_dead(brood__life_of(members, id)))
@@ -191,6 +191,7 @@ static ssize_t look_and_sleep(const struct brood__wait *wait, ssize_t (*attempt)
 	ssize_t result;
 	unsigned int n;
 
+	/* W4 */
 	set[0] = (struct brood__futex){ park, atomic_load_explicit(park, memory_order_acquire) };
 	brood__mask_set(wait->list->mask, wait->me);
 	atomic_thread_fence(memory_order_seq_cst);	/* W3 */

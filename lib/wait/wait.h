@@ -21,6 +21,7 @@ struct brood__waitlist {	/* in shared memory; all zero is the empty list */
 
 static inline bool brood__mask_has(const _Atomic uint32_t *mask, uint32_t id)
 {
+	/* W2, W5 */
 	return atomic_load_explicit(&mask[id / 32], memory_order_seq_cst) >> (id % 32) & 1;
 }
 
