@@ -29,13 +29,13 @@
  * the death has been noticed: by whoever waits, joins a child, or finds the queue empty.
  *
  * How it works, with the source of the ideas, is told at the top of lib/queue/swap_ring.c. put,
- * get and the in-place calls are lock-free; create, destroy and a member's first call on a queue
- * may wait for a member that is in the allocator.
+ * get and the in-place calls are lock-free; create with a name may wait for another member that
+ * creates a queue of the same name at the same moment.
  *
  * Errors that any call may return: -EINVAL (no queue at all, a null pointer), -EBADF (the pointer
  * is no queue of a segment that this process has), -ESTALE (it was destroyed), -EUSERS (member
  * limit), -ENOSPC (no memory for the member's buffer), -ENOBUFS (leases and reservations hold
- * more than `extra` buffers and this member has none), -EPROTO (the segment is damaged), -EDEADLK
+ * all `extra` buffers and this member has no other), -EPROTO (the segment is damaged), -EDEADLK
  * (a signal handler interrupted a call).
  */
 #ifndef BROOD_QUEUE_H
@@ -86,9 +86,10 @@ struct brood_message {
 };
 
 /*
- * Create a queue. Memory: about slots x (max_bytes + 16) bytes, and as much for each spare buffer
- * in use. NULL with errno: EINVAL (sizes zero or absurd, unknown options), ENOSPC, EEXIST (name),
- * EUSERS, ENAMETOOLONG. If the caller dies inside, nothing is left.
+ * Create a queue. Memory: (slots + members + extra) x (max_bytes + 16) bytes at once; with a
+ * max_bytes of a page or more, slots x max_bytes at once and as much for each further buffer when
+ * it is first used. NULL with errno: EINVAL (sizes zero or absurd, unknown options), ENOSPC,
+ * EEXIST (name), EUSERS, ENAMETOOLONG. If the caller dies inside, nothing is left.
  */
 BROOD_API struct brood_queue *brood_queue_create(const struct brood_queue_opts *opts);
 

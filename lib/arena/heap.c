@@ -11,7 +11,7 @@
  *
  * word = { size in lines:30 | incarnation of the claimer:20 | id of the claimer + 1:10 | state:4 }
  *
- *	(nothing, 0) --CAS at top--> CLAIMED --publish--> LIVE --retire--> LIMBO --CAS--> CLAIMED --> FREE
+ *	0 at top --CAS--> CLAIMED --publish--> LIVE --retire--> LIMBO --CAS--> CLAIMED --> FREE
  *	FREE --CAS--> CLAIMED
  *
  * Dying inside. A CLAIMED block names its claimer, whose sweep clears and frees it. A new block

@@ -8,9 +8,9 @@
  *	tid | WATCHED      its owner lives (running, asleep or stopped: no difference)
  *	DEAD | WATCHED     its owner died; set by the kernel; waits for a sweep
  *
- * join   CAS 0 -> tid. From that instruction on the kernel answers for the word (platform/robust.c).
- * sweep  CAS sweeper -> {incarnation of the dead, me, my incarnation}; repair; free word and count up
- *	  the incarnation in one CAS.
+ * join   CAS 0 -> tid. From that instruction on the kernel answers for the word (robust.c).
+ * sweep  CAS sweeper -> {incarnation of the dead, me, my incarnation}; repair; free the word and
+ *	  count up the incarnation in one CAS.
  *
  * Why there is never more than one sweeper of a dead member, and never one of a living member: a
  * claim names the incarnation that it is for. It can be replaced only when it is for an earlier

@@ -59,7 +59,7 @@ static inline int brood__member_id(struct brood__members *members)
 	return brood__member_join(members);
 }
 
-/* End the calling thread's membership: what it had pending is acknowledged, then it is swept. */
+/* End the calling thread's membership: its objects are swept, in their clean way. */
 void brood__member_leave(struct brood__members *members);
 /* The same for every segment that the thread is a member of. */
 void brood__leave(void);

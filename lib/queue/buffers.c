@@ -7,8 +7,8 @@
  * sweep makes of a death between them:
  *
  *	take from the pool   CAS word FREE -> HELD            free again
- *	offer                offer = b;  word = OFFERED       HELD or LEASED and offered: b is D's spare, free
- *	                                                      (if it was a lease: offering acknowledged it)
+ *	offer                offer = b;  word = OFFERED       HELD or LEASED and offered: D's spare,
+ *	                                                      free; a lease is acknowledged by it
  *	hand to the user     word = RESERVED;  offer = none   offered and RESERVED: free, once
  *	keep                 word = HELD                      free
  *
@@ -107,7 +107,7 @@ void brood__owned(const struct call *call, int change)
  */
 static bool may_own_more(const struct call *call)
 {
-	uint32_t beyond = 0;
+	size_t beyond = brood__orphans_count(call->queue);
 
 	if (atomic_load_explicit(&call->hand->owned, memory_order_relaxed) == 0)
 		return true;

@@ -7,7 +7,7 @@
  *
  *	1 want set: did the swap happen? If so do its stores in the dead one's name, want last.
  *	2 offer: the dead one's spare, if its word still says so: free; then the offer is none.
- *	3 every buffer whose word says that it is the dead one's: HELD, RESERVED -> free, LEASED -> orphan.
+ *	3 every buffer whose word names the dead one: HELD, RESERVED -> free, LEASED -> orphan.
  *	4 orphans may have come; the registration as a producer ends; all users look again.
  *	5 the hand is unused, then the member is no user: the id can be another's.
  *

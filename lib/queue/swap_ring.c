@@ -12,15 +12,14 @@
  *	close p = tail   slot w              ->  w | CLOSED            a get that empties it keeps the bit
  *
  * Invariants.
- * R1 Slot i holds a word with position = i modulo ring, and each of its words has a later
- * position, or
- *    the same one and more bits, than the one before. With the buffer in it a word never comes twice (the position has 42
- *    bits: at 20 ns a message it comes round after a day, and a member would have to be stopped
- *    inside one CAS for exactly that long): a CAS that succeeds found the slot as it was when read.
+ * R1 Slot i holds a word with position = i modulo ring, and each of its words has a later position,
+ *    or the same one and more bits, than the one before. With the buffer in it a word never comes
+ *    twice (the position has 42 bits: at 20 ns a message it comes round after a day, and a member
+ *    would have to be stopped inside one CAS for exactly that long): a CAS that succeeds found the
+ *    slot as it was when read.
  * R2 All positions before the tail have been put, all before the head have been taken. Hints lag.
  * R3 Each buffer is at any moment in one slot, or in one hand's offer, or its word says HELD,
- * RESERVED, LEASED,
- *    ORPHAN or FREE.
+ *    RESERVED, LEASED, ORPHAN or FREE.
  *
  * Why the answers are exact. Reading (p, EMPTY) with p at the head: all before p is taken and p
  * is not put, so at that read the queue is empty. Reading a position before p, with p at the
