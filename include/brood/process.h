@@ -2,7 +2,8 @@
 /*
  * Processes: a C function run in a forked child.
  *
- * brood_process_start() flushes all stdio streams, forks, and runs the function in the child. The
+ * brood_process_start() flushes all stdio streams (only stdout and stderr while another thread is
+ * blocked in a read of stdin), forks, and runs the function in the child. The
  * function's return value, modulo 256, is the exit code; the child then ends its own children by
  * the rule below, flushes stdio and leaves with _exit(), so that nothing of the parent (atexit
  * handlers, code after the call) runs in it. The child is a new member: it shares every brood

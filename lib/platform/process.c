@@ -26,7 +26,7 @@ uint64_t brood__pid_namespace(void)
 
 unsigned int brood__cpus_allowed(void)
 {
-	cpu_set_t sets[8];	/* the kernel refuses a mask smaller than its own: up to 8192 CPUs */
+	cpu_set_t sets[8];	/* 8192 CPUs: the kernel refuses a mask smaller than its own */
 	int n;
 
 	if (sched_getaffinity(0, sizeof sets, sets))

@@ -99,13 +99,28 @@ static int let_go(struct brood_process *process, pid_t pid)
 	return 0;
 }
 
+/*
+ * Another thread that is blocked in a read of standard input holds that stream's lock, and flushing all
+ * streams would wait for it. Then the two that matter most are flushed.
+ */
+static void flush_all(void)
+{
+	if (ftrylockfile(stdin) == 0) {
+		fflush(NULL);
+		funlockfile(stdin);
+		return;
+	}
+	fflush(stdout);
+	fflush(stderr);
+}
+
 static int launch(struct brood_process *process, int (*function)(void *), void *argument)
 {
 	pid_t parent = getpid();
 	pid_t pid;
 	int r;
 
-	fflush(NULL);
+	flush_all();
 	r = brood__child_add(process);
 	if (r)
 		return r;
