@@ -26,8 +26,8 @@
  * named segment that is killed before the name appears leaves a temporary file; the next create
  * or open of any name removes it once its creator is dead.
  *
- * Threads. Every call is thread safe; before brood_segment_close() other threads of the
- * process that have used the segment must have ended: they are members of it as long as they live.
+ * Threads. Every call is thread safe; a segment can be closed when the other threads of the
+ * process that have used it have ended: they are members of it as long as they live.
  */
 #ifndef BROOD_SEGMENT_H
 #define BROOD_SEGMENT_H
@@ -77,20 +77,20 @@ BROOD_API struct brood_segment *brood_segment_create(const char *name,
  * Returns the segment or NULL with errno: ENOENT when no segment has the name (or /dev/shm is
  * absent), EPERM when it belongs to another user or others may write it, EPROTO when it is not a
  * segment of this format or is damaged, EXDEV when it belongs to another pid namespace (thread
- * ids would collide), ENOMEM, EMFILE. Never blocks.
+ * ids would collide), EINVAL and ENAMETOOLONG for the name, ENOSPC, ENOMEM, EMFILE. Never blocks.
  */
 BROOD_API struct brood_segment *brood_segment_open(const char *name);
 
 /*
  * Detach. The last close of a process unmaps the segment; every object in it is then no longer
- * usable by this process. The segment lives on for others. -EINVAL for anything that is no open
- * segment.
+ * usable by this process. The segment lives on for others. 0; -EBUSY while another living thread of
+ * the process has used it, and nothing is done; -EINVAL for anything that is no open segment.
  */
 BROOD_API int brood_segment_close(struct brood_segment *segment);
 
 /*
  * Remove the name. Whoever is attached goes on; the memory is freed with the last of them.
- * 0, -ENOENT, -EACCES, -EINVAL.
+ * 0, -ENOENT, -EACCES, -EINVAL, -ENAMETOOLONG.
  */
 BROOD_API int brood_segment_unlink(const char *name);
 

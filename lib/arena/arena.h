@@ -86,6 +86,11 @@ void brood__deaths_noticed(void);
 void brood__sweep_segment(struct brood__members *members, uint32_t dead, bool clean);
 int brood__segment_map(struct brood_segment *segment);
 void brood__segment_unmap(struct brood_segment *segment);
+/*
+ * Whether the descriptor still is the segment's: the program may have closed it, and its number be
+ * another file's.
+ */
+bool brood__segment_has_file(const struct brood_segment *segment);
 int brood__segment_format(struct brood_segment *segment, uint32_t members_max);
 /* Believe a mapped segment that somebody else formatted: -EPROTO, -EXDEV when not. */
 int brood__segment_attach(struct brood_segment *segment);

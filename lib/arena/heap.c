@@ -116,13 +116,16 @@ static int commit(struct brood_segment *segment, uint64_t at, size_t bytes)
 {
 	size_t page = brood__page_size();
 	uint64_t from = at / page * page, to = (at + bytes + page - 1) / page * page;
-	struct brood__file_id id;
 
-	/* The descriptor may have been closed by the program, and its number be another file's. */
-	if (brood__file_identify(segment->fd, &id) || id.inode != segment->file.inode ||
-	    id.device != segment->file.device)
+	if (!brood__segment_has_file(segment))
 		return -EBADF;
 	return brood__memory_commit(segment->fd, from, to - from);
+}
+
+static bool decommit(struct brood_segment *segment, uint64_t from, uint64_t to)
+{
+	return brood__segment_has_file(segment) &&
+	       brood__memory_decommit(segment->fd, from, to - from) == 0;
 }
 
 int brood__block_commit(struct brood_segment *segment, const void *content, size_t at, size_t bytes)
@@ -149,10 +152,8 @@ static int clear(struct brood_segment *segment, struct brood__block *block)
 	uint64_t end = brood__offset(segment, block) + brood__block_bytes(block);
 	int result;
 
-	if (!inner_pages(segment, block, &from, &to))
+	if (!inner_pages(segment, block, &from, &to) || !decommit(segment, from, to))
 		from = to = end;
-	if (from < to)
-		brood__memory_decommit(segment->fd, from, to - from);
 	result = commit(segment, start, from - start);
 	if (result == 0 && to < end)
 		result = commit(segment, to, end - to);
@@ -171,7 +172,7 @@ static void make_free(struct brood_segment *segment, struct brood__block *block,
 
 	object->name[0] = 0;	/* who makes one of that name must not take it for a rival */
 	if (inner_pages(segment, block, &from, &to))
-		brood__memory_decommit(segment->fd, from, to - from);
+		decommit(segment, from, to);
 	if (change(block, word, with_size(size_of(word)) | BROOD__FREE))
 		atomic_fetch_add_explicit(&segment->header->freed, 2, memory_order_seq_cst);
 	atomic_fetch_or_explicit(&segment->header->freed, 1, memory_order_seq_cst);	/* A5 */
@@ -207,10 +208,11 @@ static struct brood__block *extend(struct brood_segment *segment, size_t size, u
 	for (;;) {
 		uint64_t top = top_of(segment), there;
 		struct brood__block *block = brood__at(segment, top);
+		bool fits = top <= segment->bytes && size <= segment->bytes - top;
+		int result = fits ? commit(segment, top, 2 * BROOD__LINE) : -ENOSPC;
 
-		if (top > segment->bytes || size > segment->bytes - top ||
-		    commit(segment, top, 2 * BROOD__LINE)) {
-			errno = ENOSPC;
+		if (result) {
+			errno = -result;
 			return NULL;
 		}
 		there = atomic_load_explicit(&block->word, memory_order_acquire);
@@ -254,7 +256,7 @@ void *brood__block_claim(struct brood_segment *segment, size_t bytes, size_t fir
 				first + sizeof(struct brood__block));
 	if (result) {
 		make_free(segment, block, claimed);
-		errno = result == -EBADF ? EBADF : ENOSPC;
+		errno = -result;
 		return NULL;
 	}
 	atomic_fetch_add_explicit(&block->generation, 1, memory_order_relaxed);

@@ -50,6 +50,10 @@ static void after_fork_in_parent(void)
 static void after_fork_in_child(void)
 {
 	urcu_bp_after_fork_child();
+	atomic_store(&family.members.here, 0);
+	for (uint32_t seat = 1; seat < BROOD__SEATS; seat++)
+		if (named[seat])
+			atomic_store(&named[seat]->members.here, 0);
 	unlock();
 }
 
@@ -108,8 +112,8 @@ int brood_init(const struct brood_segment_opts *given)
 		return result;
 	lock();
 	result = family.base ? -EALREADY : make_family(&opts);
-	/* The program may be allowed fewer addresses than we should like. */
-	while (result == -ENOMEM && any_size && opts.bytes > FAMILY_BYTES_LEAST) {
+	/* The program may be allowed fewer addresses, or smaller files, than we should like. */
+	while ((result == -ENOMEM || result == -ENOSPC) && any_size && opts.bytes > FAMILY_BYTES_LEAST) {
 		opts.bytes /= 2;
 		result = make_family(&opts);
 	}
@@ -215,9 +219,9 @@ static int make_named(struct brood_segment *segment, const char *name,
 	if (segment->fd < 0)
 		return segment->fd;
 	segment->bytes = opts->bytes;
-	result = brood__file_resize(segment->fd, opts->bytes);
+	result = brood__file_identify(segment->fd, &segment->file);
 	if (result == 0)
-		result = brood__file_identify(segment->fd, &segment->file);
+		result = brood__file_resize(segment->fd, opts->bytes);
 	if (result == 0)
 		result = brood__segment_map(segment);
 	if (result == 0)
@@ -303,28 +307,44 @@ struct brood_segment *brood_segment_open(const char *name)
 	return result ? fail(segment, result) : segment;
 }
 
+/* Under the mutex. */
+static int seat_of(const struct brood_segment *segment)
+{
+	for (uint32_t seat = 1; seat < BROOD__SEATS; seat++)
+		if (segment && named[seat] == segment)
+			return (int)seat;
+	return -EINVAL;
+}
+
+/* Under the mutex: 1 when this close was the last. A thread that lives keeps its entry mapped. */
+static int give_up(struct brood_segment *segment, int seat)
+{
+	if (segment->opens > 1) {
+		segment->opens--;
+		return 0;
+	}
+	brood__member_leave(&segment->members);
+	if (atomic_load(&segment->members.here))
+		return -EBUSY;
+	rcu_assign_pointer(named[seat], NULL);
+	return 1;
+}
+
 int brood_segment_close(struct brood_segment *segment)
 {
-	bool last = false;
+	int result;
 
 	lock();
-	for (uint32_t seat = 1; seat < BROOD__SEATS; seat++)
-		if (segment && named[seat] == segment) {
-			last = --segment->opens == 0;
-			unlock();
-			if (!last)
-				return 0;
-			brood__member_leave(&segment->members);
-			lock();
-			rcu_assign_pointer(named[seat], NULL);
-			unlock();
-			urcu_bp_synchronize_rcu();
-			brood__segment_unmap(segment);
-			free(segment);
-			return 0;
-		}
+	result = seat_of(segment);
+	if (result > 0)
+		result = give_up(segment, result);
 	unlock();
-	return -EINVAL;
+	if (result <= 0)
+		return result;
+	urcu_bp_synchronize_rcu();
+	brood__segment_unmap(segment);
+	free(segment);
+	return 0;
 }
 
 int brood_segment_unlink(const char *name)

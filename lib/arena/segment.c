@@ -69,11 +69,19 @@ int brood__segment_map(struct brood_segment *segment)
 	return 0;
 }
 
+bool brood__segment_has_file(const struct brood_segment *segment)
+{
+	struct brood__file_id id;
+
+	return brood__file_identify(segment->fd, &id) == 0 && id.inode == segment->file.inode &&
+	       id.device == segment->file.device;
+}
+
 void brood__segment_unmap(struct brood_segment *segment)
 {
 	if (segment->base)
 		brood__memory_unmap(segment->base, segment->bytes);
-	if (segment->fd >= 0)
+	if (segment->fd >= 0 && brood__segment_has_file(segment))
 		close(segment->fd);
 	segment->base = NULL;
 	segment->fd = -1;
@@ -104,9 +112,8 @@ int brood__segment_format(struct brood_segment *segment, uint32_t members_max)
 	return 0;
 }
 
-static int validate(const struct brood_segment *segment)
+static int validate(const struct brood_segment *segment, const struct brood__header *header)
 {
-	const struct brood__header *header = segment->header;
 	uint64_t top = atomic_load_explicit(&header->top, memory_order_acquire);
 
 	if (header->magic != FORMAT || header->check != check_of(header) ||
@@ -124,10 +131,19 @@ static int validate(const struct brood_segment *segment)
 	return 0;
 }
 
+/*
+ * The header is checked on a private copy. It is read, not looked at through the mapping: a file that
+ * somebody else made may have holes there, and a look at those may need memory that is not to be had.
+ */
 int brood__segment_attach(struct brood_segment *segment)
 {
-	int result = validate(segment);
+	struct brood__header header;
+	int result = brood__file_read(segment->fd, &header, sizeof(header));
 
+	if (result == 0)
+		result = validate(segment, &header);
+	if (result == 0)
+		result = brood__memory_commit(segment->fd, 0, header.heap_at);
 	if (result == 0)
 		attach_members(segment);
 	return result;

@@ -113,6 +113,7 @@ static int take_entry(struct brood__members *members, uint32_t from, uint32_t to
 			atomic_store_explicit(&entry->sweeping, 0, memory_order_relaxed);
 			brood__self->members[members->seat] = members;
 			brood__self->ids[members->seat] = id + 1;
+			atomic_fetch_add_explicit(&members->here, 1, memory_order_relaxed);
 			return (int)id;
 		}
 		if (result != -EBUSY)
@@ -125,6 +126,7 @@ static void give_entry_back(struct brood__members *members, uint32_t id)
 {
 	brood__self->ids[members->seat] = 0;
 	brood__life_end(&members->table[id].life);
+	atomic_fetch_sub_explicit(&members->here, 1, memory_order_release);
 }
 
 /* Only a member can sweep, for a sweep has to name who does it. */

@@ -36,6 +36,7 @@ struct brood__members {		/* in each process; one a segment */
 	_Atomic uint32_t *used;	/* shared: no entry at or above it was ever taken */
 	uint32_t max;
 	uint32_t seat;		/* index of this segment in the process, below BROOD__SEATS */
+	_Atomic uint32_t here;	/* members that are threads of this process */
 	/* Repair what `dead` left in the segment; called by floor 2, provided by floor 5. */
 	void (*sweep)(struct brood__members *members, uint32_t dead, bool clean);
 };

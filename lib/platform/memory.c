@@ -16,8 +16,12 @@
 
 int brood__memory_file(const char *label, size_t size)
 {
-	int fd = memfd_create(label, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	int fd = brood__file_size_allowed(size);
 
+	if (fd == 0)
+		fd = memfd_create(label, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	else
+		return fd;
 	if (fd < 0)
 		return -errno;
 	if (ftruncate(fd, (off_t)size) ||

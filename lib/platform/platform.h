@@ -133,6 +133,9 @@ struct brood__file_id {		/* tells whether a descriptor still is the file that we
 bool brood__file_is_private(const struct brood__file_id *id);
 int brood__file_identify(int fd, struct brood__file_id *id);
 int brood__file_resize(int fd, size_t size);
+int brood__file_read(int fd, void *start, size_t size);	/* from its beginning; -EPROTO if shorter */
+/* -ENOSPC if the process may not make files of this size: trying would bring SIGXFSZ. */
+int brood__file_size_allowed(size_t size);
 
 /* ---- robust.c: words that the kernel marks when their thread dies ---- */
 

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -113,7 +114,18 @@ int brood__shm_open(const char *name)
 	if (result)
 		return result;
 	fd = open(path, O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);	/* A1 */
-	return fd < 0 ? -errno : fd;
+	if (fd >= 0)
+		return fd;
+	switch (errno) {
+	case EACCES:
+		return -EPERM;	/* somebody else's */
+	case ELOOP:
+	case EISDIR:
+	case ENXIO:
+		return -EPROTO;	/* no segment at all */
+	default:
+		return -errno;
+	}
 }
 
 int brood__shm_unlink(const char *name)
@@ -122,7 +134,7 @@ int brood__shm_unlink(const char *name)
 	int result = path_of(path, sizeof(path), name);
 
 	if (result == 0 && unlink(path))
-		result = -errno;
+		result = errno == EPERM ? -EACCES : -errno;
 	return result;
 }
 
@@ -174,7 +186,29 @@ bool brood__file_is_private(const struct brood__file_id *id)
 	return id->owner == geteuid() && (id->mode & 077) == 0;
 }
 
+int brood__file_size_allowed(size_t size)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_FSIZE, &limit) || limit.rlim_cur == RLIM_INFINITY)
+		return 0;
+	return size > limit.rlim_cur ? -ENOSPC : 0;
+}
+
 int brood__file_resize(int fd, size_t size)
 {
-	return ftruncate(fd, (off_t)size) ? -errno : 0;
+	int result = brood__file_size_allowed(size);
+
+	if (result == 0 && ftruncate(fd, (off_t)size))
+		result = -errno;
+	return result;
+}
+
+int brood__file_read(int fd, void *start, size_t size)
+{
+	ssize_t n = pread(fd, start, size, 0);
+
+	if (n < 0)
+		return -errno;
+	return (size_t)n == size ? 0 : -EPROTO;
 }
