@@ -112,8 +112,9 @@ int brood_init(const struct brood_segment_opts *given)
 		return result;
 	lock();
 	result = family.base ? -EALREADY : make_family(&opts);
-	/* The program may be allowed fewer addresses, or smaller files, than we should like. */
-	while ((result == -ENOMEM || result == -ENOSPC) && any_size && opts.bytes > FAMILY_BYTES_LEAST) {
+	/* The program may be allowed fewer addresses, or smaller files, than we should like; valgrind
+	 * says so by EINVAL. */
+	while ((result == -ENOMEM || result == -ENOSPC || result == -EINVAL) && any_size && opts.bytes > FAMILY_BYTES_LEAST) {
 		opts.bytes /= 2;
 		result = make_family(&opts);
 	}

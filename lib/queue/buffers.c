@@ -146,6 +146,15 @@ static int64_t allocate(const struct call *call)
 	return -ENOBUFS;
 }
 
+void brood__offer_next(const struct call *call)
+{
+	uint32_t next = take_kept(call);
+
+	set_offer(call, next, 0);
+	if (next != NO_BUFFER)
+		store_word(call->queue, next, buffer_word(call->me, BUFFER_OFFERED, 0, 0));
+}
+
 int brood__spare(const struct call *call)
 {
 	int64_t buffer = offered(call);

@@ -143,7 +143,7 @@ void brood__hold(const struct call *call, uint32_t buffer)
 		atomic_store_explicit(queue_word(queue, buffer),
 				      buffer_change(word, call->me, BUFFER_LEASED),
 				      memory_order_release);	/* Q3 */
-		brood__unoffer(call);
+		brood__offer_next(call);
 		atomic_store_explicit(&hand->want, 0, memory_order_release);	/* Q5 */
 	}
 	hand->got = NO_BUFFER;
@@ -232,10 +232,10 @@ static ssize_t take_many(const struct call *call, struct brood_message *messages
 		last = (uint32_t)result;
 		messages[i].length = (size_t)copy_out(call, last, messages[i].data,
 						      &messages[i].flags);
-		brood__notify(&call->segment->members, &call->queue->writers);
 	}
 	if (i == 0)
 		return result;
+	brood__notify_many(&call->segment->members, &call->queue->writers, i - 1);
 	call->hand->got = first;
 	call->hand->pending = PENDING_MANY;
 	return (ssize_t)i;

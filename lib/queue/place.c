@@ -76,12 +76,14 @@ static int commit(const struct call *call, struct brood_message *message, int64_
 	atomic_store_explicit(queue_word(call->queue, buffer),
 			      buffer_word(call->me, BUFFER_OFFERED, 0, message->length),
 			      memory_order_release);	/* Q3 */
-	result = brood__put_offered(call, timeout);
-	if (result)
+	result = brood__put_offered(call, 0, timeout);
+	if (result) {
 		reserve_again(call, buffer);
-	else
-		spent(message);
-	return result;
+		return result;
+	}
+	brood__tell_readers(call, 1);
+	spent(message);
+	return 0;
 }
 
 int brood_queue_commit(struct brood_queue *queue, struct brood_message *message, int64_t timeout)

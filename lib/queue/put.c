@@ -16,7 +16,13 @@ static ssize_t try_put(void *arg)
 	return queue_destroyed(call) ? -ESTALE : brood__ring_put(call);
 }
 
-int brood__put_offered(const struct call *call, int64_t timeout)
+void brood__tell_readers(const struct call *call, size_t messages)
+{
+	brood__notify_many(&call->segment->members, &call->queue->readers, messages);
+}
+
+/* Before it waits for room it tells of the `untold` messages that the call has put already. */
+int brood__put_offered(const struct call *call, size_t untold, int64_t timeout)
 {
 	struct brood_queue *queue = call->queue;
 	struct brood__hand *hand = call->hand;
@@ -35,14 +41,14 @@ int brood__put_offered(const struct call *call, int64_t timeout)
 		};
 
 		hand->put_streak = 0;
+		brood__tell_readers(call, untold);
 		result = brood__wait(&wait, try_put, (void *)(uintptr_t)call);
 	}
-	if (result == 0)
-		brood__notify(&call->segment->members, &queue->readers);
 	return (int)result;
 }
 
-static int put_one(const struct call *call, const void *data, size_t length, int64_t timeout)
+static int put_one(const struct call *call, const void *data, size_t length, size_t untold,
+		   int64_t timeout)
 {
 	struct brood_queue *queue = call->queue;
 	uint32_t buffer;
@@ -57,7 +63,7 @@ static int put_one(const struct call *call, const void *data, size_t length, int
 	atomic_store_explicit(queue_word(queue, buffer),
 			      buffer_word(call->me, BUFFER_OFFERED, 0, length),
 			      memory_order_release);	/* Q3 */
-	return brood__put_offered(call, timeout);
+	return brood__put_offered(call, untold, timeout);
 }
 
 static int check_producer(const struct call *call)
@@ -79,7 +85,9 @@ int brood_queue_put(struct brood_queue *queue, const void *data, size_t length, 
 	else if (brood__unlikely(!data && length))
 		result = -EINVAL;
 	else if (!(result = check_producer(&call)))
-		result = put_one(&call, data, length, timeout);
+		result = put_one(&call, data, length, 0, timeout);
+	if (brood__likely(result == 0))
+		brood__tell_readers(&call, 1);
 	queue_leave(&call);
 	return result;
 }
@@ -121,7 +129,8 @@ ssize_t brood_queue_put_many(struct brood_queue *queue, const struct brood_messa
 	if (result == 0 && !brood__no_wait(timeout))
 		timeout = one_deadline(timeout);
 	for (; result == 0 && i < n; i += result == 0)
-		result = put_one(&call, messages[i].data, messages[i].length, timeout);
+		result = put_one(&call, messages[i].data, messages[i].length, i, timeout);
+	brood__tell_readers(&call, i);
 	queue_leave(&call);
 	return i ? (ssize_t)i : result;
 }

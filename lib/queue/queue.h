@@ -252,6 +252,8 @@ void brood__offer(const struct call *call, uint32_t buffer, uint64_t done);
 void brood__count_done(const struct call *call);
 /* The hand offers nothing any more; the buffer stays what its word says. */
 void brood__unoffer(const struct call *call);
+/* In place of a buffer that was swapped away, the next spare from the pocket is offered, if any. */
+void brood__offer_next(const struct call *call);
 /* A buffer became the member's (1), or another's (-1). */
 void brood__owned(const struct call *call, int change);
 /* A buffer of the caller's that nobody needs any more: keep it or free it. */
@@ -264,8 +266,9 @@ size_t brood__orphans_count(struct brood_queue *queue);
 
 /* ---- put.c, get.c: what the in-place calls share with those that copy ---- */
 
-/* Put the offered buffer, whose word is set; waits. As brood_queue_put. */
-int brood__put_offered(const struct call *call, int64_t timeout);
+/* Put the offered buffer, whose word is set; waits. As brood_queue_put, but tells nobody. */
+int brood__put_offered(const struct call *call, size_t untold, int64_t timeout);
+void brood__tell_readers(const struct call *call, size_t messages);
 /* Get a message; waits. Its buffer, pending, or an error as of brood_queue_get. */
 int64_t brood__take(const struct call *call, size_t room, int64_t timeout);
 /* Make the pending message a lease. */

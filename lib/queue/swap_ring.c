@@ -66,7 +66,7 @@
 #include "queue/queue.h"
 
 enum {
-	AHEAD = 4,	/* buffers are fetched this many messages before they are needed */
+	AHEAD = 12,	/* buffers are fetched this many messages before they are needed */
 	WALK_AT_MOST = 1000000,
 	HINT_EVERY = 8,	/* hints are stored once a line of slot words */
 };
@@ -228,8 +228,11 @@ int brood__ring_put(const struct call *call)
 	struct brood_queue *queue = call->queue;
 	struct brood__hand *hand = call->hand;
 	uint32_t mine = offered(hand);
-	uint64_t position = start(queue, &queue->tail, hand->put_at), word;
+	uint64_t position = hand->put_at, word = load_slot(queue, position);
 
+	/* Nobody else has put since our last put: no need to ask the hint. */
+	if (slot_position(word) != position || word & SLOT_FULL)
+		position = start(queue, &queue->tail, position);
 	for (;;) {
 		position = walk_tail(queue, position, &word);
 		hand->put_at = position;
@@ -264,8 +267,10 @@ int64_t brood__ring_get(const struct call *call, size_t room)
 	struct brood_queue *queue = call->queue;
 	struct brood__hand *hand = call->hand;
 	uint32_t mine = offered(hand);
-	uint64_t position = start(queue, &queue->head, hand->get_at), word, next;
+	uint64_t position = hand->get_at, word = load_slot(queue, position), next;
 
+	if (slot_position(word) != position)
+		position = start(queue, &queue->head, position);
 	for (;;) {
 		position = walk_head(queue, position, &word);
 		hand->get_at = position;

@@ -69,6 +69,14 @@ static inline bool brood__mask_any_dead(const struct brood__members *members,
 	return false;
 }
 
+/* The same for n things that were published: up to n members are woken. */
+static inline void brood__notify_many(struct brood__members *members, struct brood__waitlist *list,
+				      size_t n)
+{
+	while (n-- && brood__unlikely(brood__waitlist_any(list)))
+		brood__wake_one(members, list);
+}
+
 struct brood__wait {
 	struct brood__members *members;
 	struct brood__waitlist *list;
