@@ -79,8 +79,22 @@ void brood__kind_register(enum brood__kind kind, const struct brood__kind_ops *o
 int brood__family_ready(void);
 /* NULL is the family arena, made if need be. NULL and errno: EINVAL for what is no open segment. */
 struct brood_segment *brood__segment(struct brood_segment *segment);
+extern struct brood_segment brood__family;
+struct brood_segment *brood__named_segment_of(const void *address);
+
+static inline bool brood__lies_in(const struct brood_segment *segment, const void *address)
+{
+	return (uintptr_t)address - (uintptr_t)segment->base < segment->bytes && segment->base;
+}
+
 /* The open segment that an address lies in, or NULL. */
-struct brood_segment *brood__segment_of(const void *address);
+static inline struct brood_segment *brood__segment_of(const void *address)
+{
+	if (brood__likely(brood__lies_in(&brood__family, address)))
+		return &brood__family;
+	return brood__named_segment_of(address);
+}
+
 /* Sweep every segment that the caller is a member of. */
 void brood__deaths_noticed(void);
 void brood__sweep_segment(struct brood__members *members, uint32_t dead, bool clean);

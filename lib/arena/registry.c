@@ -21,7 +21,7 @@
 #define LEAST_BYTES (1ull << 20)
 #define MOST_BYTES (1ull << 36)
 
-static struct brood_segment family = { .fd = -1 };
+struct brood_segment brood__family = { .fd = -1 };
 static struct brood_segment *named[BROOD__SEATS];	/* by seat; seat 0 is the family's */
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 
@@ -50,7 +50,7 @@ static void after_fork_in_parent(void)
 static void after_fork_in_child(void)
 {
 	urcu_bp_after_fork_child();
-	atomic_store(&family.members.here, 0);
+	atomic_store(&brood__family.members.here, 0);
 	for (uint32_t seat = 1; seat < BROOD__SEATS; seat++)
 		if (named[seat])
 			atomic_store(&named[seat]->members.here, 0);
@@ -86,17 +86,17 @@ static int make_family(const struct brood_segment_opts *opts)
 {
 	int result;
 
-	family.fd = brood__memory_file("brood", opts->bytes);
-	if (family.fd < 0)
-		return family.fd;
-	family.bytes = opts->bytes;
-	result = brood__file_identify(family.fd, &family.file);
+	brood__family.fd = brood__memory_file("brood", opts->bytes);
+	if (brood__family.fd < 0)
+		return brood__family.fd;
+	brood__family.bytes = opts->bytes;
+	result = brood__file_identify(brood__family.fd, &brood__family.file);
 	if (result == 0)
-		result = brood__segment_map(&family);
+		result = brood__segment_map(&brood__family);
 	if (result == 0)
-		result = brood__segment_format(&family, opts->members);
+		result = brood__segment_format(&brood__family, opts->members);
 	if (result)
-		brood__segment_unmap(&family);
+		brood__segment_unmap(&brood__family);
 	return result;
 }
 
@@ -111,7 +111,7 @@ int brood_init(const struct brood_segment_opts *given)
 	if (result)
 		return result;
 	lock();
-	result = family.base ? -EALREADY : make_family(&opts);
+	result = brood__family.base ? -EALREADY : make_family(&opts);
 	/* The program may be allowed fewer addresses, or smaller files, than we should like; valgrind
 	 * says so by EINVAL. */
 	while ((result == -ENOMEM || result == -ENOSPC || result == -EINVAL) && any_size && opts.bytes > FAMILY_BYTES_LEAST) {
@@ -126,7 +126,7 @@ int brood__family_ready(void)
 {
 	int result;
 
-	if (brood__likely(__atomic_load_n(&family.members.sweep, __ATOMIC_ACQUIRE) != NULL))
+	if (brood__likely(__atomic_load_n(&brood__family.members.sweep, __ATOMIC_ACQUIRE) != NULL))
 		return 0;	/* A1 */
 	result = brood_init(NULL);
 	return result == -EALREADY ? 0 : result;
@@ -136,7 +136,7 @@ struct brood_segment *brood__segment(struct brood_segment *segment)
 {
 	int result;
 
-	if (segment && segment != &family) {
+	if (segment && segment != &brood__family) {
 		for (uint32_t seat = 1; seat < BROOD__SEATS; seat++)
 			if (named[seat] == segment)
 				return segment;
@@ -148,15 +148,10 @@ struct brood_segment *brood__segment(struct brood_segment *segment)
 		errno = -result;
 		return NULL;
 	}
-	return &family;
+	return &brood__family;
 }
 
-static bool lies_in(const struct brood_segment *segment, const void *address)
-{
-	return (uintptr_t)address - (uintptr_t)segment->base < segment->bytes && segment->base;
-}
-
-static struct brood_segment *named_of(const void *address)
+struct brood_segment *brood__named_segment_of(const void *address)
 {
 	struct brood_segment *found = NULL;
 
@@ -164,16 +159,11 @@ static struct brood_segment *named_of(const void *address)
 	for (uint32_t seat = 1; seat < BROOD__SEATS && !found; seat++) {
 		struct brood_segment *segment = rcu_dereference(named[seat]);
 
-		if (segment && lies_in(segment, address))
+		if (segment && brood__lies_in(segment, address))
 			found = segment;
 	}
 	urcu_bp_read_unlock();
 	return found;
-}
-
-struct brood_segment *brood__segment_of(const void *address)
-{
-	return brood__likely(lies_in(&family, address)) ? &family : named_of(address);
 }
 
 static int free_seat(void)

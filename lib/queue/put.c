@@ -3,7 +3,8 @@
  * put and put_many: a copy into the offered buffer, and a swap.
  *
  * Dying inside: before the swap the message is nowhere but in the caller's own spare; after it,
- * it is in. A put_many that is cut short leaves a prefix.
+ * it is in. A put_many that is cut short leaves a prefix. Readers are told once a call, at its end
+ * or before it waits; a death before that is made good by the sweep.
  */
 #include <errno.h>
 
@@ -47,22 +48,31 @@ int brood__put_offered(const struct call *call, size_t untold, int64_t timeout)
 	return (int)result;
 }
 
+static void fill(const struct call *call, uint32_t buffer, const void *data, size_t length)
+{
+	memcpy(queue_bytes(call->queue, buffer), data, length);
+	atomic_store_explicit(queue_word(call->queue, buffer),
+			      buffer_word(call->me, BUFFER_OFFERED, 0, length),
+			      memory_order_release);	/* Q3 */
+}
+
 static int put_one(const struct call *call, const void *data, size_t length, size_t untold,
 		   int64_t timeout)
 {
-	struct brood_queue *queue = call->queue;
-	uint32_t buffer;
 	int result;
 
+	if (brood__likely(call->hand->pending == PENDING_PUT)) {
+		/* One store to the word of the buffer that our last put gave us serves both. */
+		fill(call, brood__ring_spare(call), data, length);
+		brood__ring_offer(call);
+		return brood__put_offered(call, untold, timeout);
+	}
 	ring_finish(call);
 	result = brood__spare(call);
 	if (brood__unlikely(result))
 		return result;
-	buffer = offer_buffer(atomic_load_explicit(&call->hand->offer, memory_order_relaxed));
-	memcpy(queue_bytes(queue, buffer), data, length);
-	atomic_store_explicit(queue_word(queue, buffer),
-			      buffer_word(call->me, BUFFER_OFFERED, 0, length),
-			      memory_order_release);	/* Q3 */
+	fill(call, offer_buffer(atomic_load_explicit(&call->hand->offer, memory_order_relaxed)),
+	     data, length);
 	return brood__put_offered(call, untold, timeout);
 }
 

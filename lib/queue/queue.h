@@ -230,6 +230,12 @@ uint64_t brood__ring_tail(struct brood_queue *queue, uint64_t *word);
 uint64_t brood__ring_head(struct brood_queue *queue, uint64_t *word);
 /* Do the stores that the last swap left undone; a get is acknowledged by it. */
 void brood__ring_finish(const struct call *call);
+/*
+ * The same in two halves, for a put that is pending: the buffer that it gave, whose word the caller
+ * sets; then it is offered.
+ */
+uint32_t brood__ring_spare(const struct call *call);
+void brood__ring_offer(const struct call *call);
 /* Acknowledge one message, if one is pending, and count a task_done, both in one store. */
 void brood__ring_finish_done(const struct call *call);
 

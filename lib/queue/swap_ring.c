@@ -316,11 +316,31 @@ int brood__ring_close(struct brood_queue *queue)
 	}
 }
 
-static void finish_swap(const struct call *call, uint64_t done)
+uint32_t brood__ring_spare(const struct call *call)
+{
+	return slot_buffer(atomic_load_explicit(&call->hand->want, memory_order_relaxed));
+}
+
+/* The word of the buffer is set (Q3): now the offer, which acknowledges a get, then the want. */
+static void offer_mine(const struct call *call, uint32_t mine, uint64_t done)
 {
 	struct brood__hand *hand = call->hand;
-	uint64_t want = atomic_load_explicit(&hand->want, memory_order_relaxed);
 	uint64_t offer = atomic_load_explicit(&hand->offer, memory_order_relaxed);
+
+	offer = (offer_done(offer) + done) << BUFFER_BITS | mine;
+	atomic_store_explicit(&hand->offer, offer, memory_order_release);	/* Q4 */
+	atomic_store_explicit(&hand->want, 0, memory_order_release);	/* Q5 */
+	hand->pending = PENDING_NONE;
+}
+
+void brood__ring_offer(const struct call *call)
+{
+	offer_mine(call, brood__ring_spare(call), 0);
+}
+
+static void finish_swap(const struct call *call, uint64_t done)
+{
+	uint64_t want = atomic_load_explicit(&call->hand->want, memory_order_relaxed);
 	uint32_t mine = slot_buffer(want);
 	uint64_t word = 0;
 
@@ -330,11 +350,7 @@ static void finish_swap(const struct call *call, uint64_t done)
 	atomic_store_explicit(queue_word(call->queue, mine),
 			      buffer_change(word, call->me, BUFFER_OFFERED),
 			      memory_order_release);	/* Q3 */
-	offer = (offer_done(offer) + done) << BUFFER_BITS | mine;
-	/* Q4, Q9: acknowledges */
-	atomic_store_explicit(&hand->offer, offer, memory_order_release);
-	atomic_store_explicit(&hand->want, 0, memory_order_release);	/* Q5 */
-	hand->pending = PENDING_NONE;
+	offer_mine(call, mine, done);
 }
 
 static uint32_t take_first_got(const struct call *call)
