@@ -18,7 +18,8 @@
  * checks the owner, the mode, the size and every field of the header before it believes anything.
  *
  * Memory is reserved as addresses at the start and allocated from the kernel in steps as it is
- * needed. When the kernel has no more, the call gets -ENOSPC; a member never gets SIGBUS.
+ * needed. When the kernel has no more, the call gets -ENOSPC; a member never gets SIGBUS,
+ * as long as it keeps its hands off memory that was freed.
  *
  * Death. A member that is killed inside brood_alloc() or while it creates an object leaves
  * nothing behind: the next member that looks gives the memory back. Memory and objects that were

@@ -314,9 +314,9 @@ static int give_up(struct brood_segment *segment, int seat)
 		segment->opens--;
 		return 0;
 	}
-	brood__member_leave(&segment->members);
-	if (atomic_load(&segment->members.here))
+	if (atomic_load(&segment->members.here) > brood__is_member(&segment->members))
 		return -EBUSY;
+	brood__member_leave(&segment->members);
 	rcu_assign_pointer(named[seat], NULL);
 	return 1;
 }

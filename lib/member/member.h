@@ -50,6 +50,11 @@ extern __thread struct brood__self *brood__self;
 
 int brood__member_join(struct brood__members *members);
 
+static inline bool brood__is_member(const struct brood__members *members)
+{
+	return brood__self && brood__self->ids[members->seat];
+}
+
 /* The caller's id; joins if it has to. -EUSERS, -ENOTSUP, -ENOMEM. */
 static inline int brood__member_id(struct brood__members *members)
 {

@@ -35,7 +35,7 @@ const char *brood_strerror(int error)
 {
 	const char *text;
 
-	error = error == INT32_MIN ? 0 : abs(error);
+	error = error == INT32_MIN ? INT32_MAX : abs(error);
 	if (error == 0)
 		return "success";
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)

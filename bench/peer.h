@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * One face for everything that moves messages between processes, so that every bench is written
+ * once and every implementation is driven by the same code.
+ *
+ * A queue is created by the parent before it forks the workers. What create() returns is private to
+ * each process after the fork (a copy), what it points to is shared; so it may hold state that
+ * belongs to one worker. Calls wait until they are done and return 0, a count or a length, and a
+ * negative errno on failure.
+ */
+#ifndef BENCH_PEER_H
+#define BENCH_PEER_H
+
+#include <stddef.h>
+#include <sys/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct shape {
+	size_t size;		/* bytes a message, a multiple of 8 */
+	unsigned int slots;	/* capacity, a power of two */
+	unsigned int producers;
+	unsigned int consumers;
+};
+
+enum {
+	PEER_SPINS = 1,		/* waiting burns CPU: there is nobody to wake */
+	PEER_ONE_TO_ONE = 2,	/* one producer and one consumer only */
+	PEER_VARIANT = 4,	/* waits as the peer of its family that has no such mark */
+	PEER_WAKE = 8,		/* a measure for waking, no queue */
+};
+
+struct peer {
+	const char *name;
+	const char *about;
+	unsigned int traits;
+	size_t element_max;	/* longer messages are handed over by pointer; 0 = any size fits */
+
+	void *(*create)(const struct shape *shape);	/* NULL and errno on failure */
+	void (*destroy)(void *queue);
+	void (*enter)(void *queue, unsigned int index);	/* a worker begins; may be NULL */
+
+	int (*put)(void *queue, const void *data, size_t size);
+	ssize_t (*get)(void *queue, void *data, size_t size);
+
+	/* n messages that lie one behind the other; get_many takes up to n. NULL: one at a time. */
+	int (*put_many)(void *queue, const void *data, size_t size, unsigned int n);
+	int (*get_many)(void *queue, void *data, size_t size, unsigned int n);
+
+	/* Work in place, one buffer held at a time. NULL: messages are copied. */
+	int (*reserve)(void *queue, void **data);
+	int (*commit)(void *queue, size_t size);
+	ssize_t (*lease)(void *queue, void **data);
+	int (*release)(void *queue);
+};
+
+extern const struct peer peer_brood, peer_futex, peer_pipe, peer_seqpacket, peer_mq, peer_mutex;
+extern const struct peer peer_ck, peer_ck_spsc, peer_boost, peer_wfcqueue;
+extern const struct peer peer_rte, peer_rte_spsc, peer_rte_hts, peer_rte_rts;
+
+/* The peers of this build, brood first, NULL at the end; and the names of those that are not. */
+extern const struct peer *const peers[];
+extern const char peers_missing[];
+
+/* A queue as a bench uses it. */
+struct port {
+	const struct peer *ops;
+	void *queue;
+};
+
+/* Open a queue of this kind, by way of pointers to buffers where its elements are too small. */
+int port_open(struct port *port, const struct peer *peer, const struct shape *shape);
+void port_close(struct port *port);
+
+/* Zeroed memory that forked children share; NULL and errno on failure. */
+void *shared_alloc(size_t bytes);
+void shared_free(void *memory, size_t bytes);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

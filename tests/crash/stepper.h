@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Stopping a process at a chosen instruction.
+ *
+ * A victim is a forked child that is traced. It runs freely up to stepper_begin(); from there the
+ * parent moves it by single instructions, at the most to stepper_end(). Point k is the moment at
+ * which the victim has executed k instructions since stepper_begin stopped it, and nothing of the
+ * next one. At a point it may be killed, or be left standing and go on later.
+ *
+ * A step costs two switches of processes, and point k needs k of them; that is too slow for tens of
+ * thousands of points. So the addresses of one whole run are recorded, and a later victim is let
+ * run to a breakpoint at the last recorded address up to k that did not occur before; only the rest
+ * is stepped. It stands at the same place with the same work done as after k single steps, as long
+ * as it takes the same path. That is looked at: stepper_advance says when the address is not the
+ * recorded one, and the caller then takes a new victim there by single steps alone.
+ */
+#ifndef TESTS_CRASH_STEPPER_H
+#define TESTS_CRASH_STEPPER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct trace {
+	uint64_t *address;	/* of the next instruction at point 0, 1, 2, ...; the last is the
+				 * entry of stepper_end */
+	size_t *jump;		/* the last point up to here at which a new address occurs */
+	size_t points;
+	size_t room;
+};
+
+/* What moving a victim led to. */
+enum step_result {
+	STEP_OK,	/* at the point that was asked for */
+	STEP_ASTRAY,	/* somewhere else on the way: the recorded path was not taken */
+	STEP_END,	/* in front of stepper_end, or in it */
+	STEP_DIED,	/* the victim got a signal or ended; see stepper_status */
+};
+
+/* NULL, or the reason why no process can be stepped here. */
+const char *stepper_unsupported(void);
+
+/* Called by the victim around the instructions in question. */
+void stepper_begin(void);
+void stepper_end(void);
+
+/*
+ * Fork a victim that runs body(argument) and then leaves with _exit(0). It dies with its parent.
+ * Returns when it stands in stepper_begin, or -1 when it never came there.
+ */
+pid_t stepper_spawn(void (*body)(void *), void *argument);
+
+/* Step the victim to stepper_end and note the way. */
+enum step_result stepper_record(pid_t pid, struct trace *trace);
+
+/* Bring a fresh victim to point k, by the short cut or step by step. */
+enum step_result stepper_advance(pid_t pid, const struct trace *trace, size_t k);
+enum step_result stepper_advance_slowly(pid_t pid, size_t k);
+
+/* SIGKILL, and reap. */
+void stepper_kill(pid_t pid);
+
+/* Let the victim go to its end. Returns its wait status. */
+int stepper_finish(pid_t pid);
+
+/* The wait status of the last victim that was STEP_DIED. */
+int stepper_status(void);
+
+/* Where the victim stands, as an address and in words. */
+uint64_t stepper_address(pid_t pid);
+const char *stepper_where(uint64_t address);
+
+void trace_free(struct trace *trace);
+
+#endif

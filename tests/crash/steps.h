@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The frame of the step programs: options, the way through all calls and states, the count of
+ * points and failures.
+ *
+ *	--call NAME		one call of cases.c; all when not given
+ *	--state empty|half|full	one state
+ *	--capacity N		1 to 8; 4 when not given, 3 for joinable queues
+ *	--stride N		every N-th point; also by the environment, BROOD_STRIDE
+ *	--seed N		which of the N
+ */
+#ifndef TESTS_CRASH_STEPS_H
+#define TESTS_CRASH_STEPS_H
+
+#include "site.h"
+
+/*
+ * Read the options, make the family and the team. Returns 0, or the exit status with which the
+ * program is to end at once.
+ */
+int steps_start(int argc, char **argv);
+
+/* What was asked for, or 4, or 3 in a joinable queue, since both powers of two and others matter. */
+unsigned steps_capacity(const struct call *call);
+
+/*
+ * Go through every call and state that was asked for, and through its points: `check` opens the site,
+ * advances the victim, checks, and closes the site. It is called once for each of the n variants.
+ */
+void steps_each(void (*check)(struct site *site, unsigned variant), unsigned n);
+
+/* Say what was done, end the team: the exit status. */
+int steps_finish(const char *what);
+
+#endif

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Sleepers that depend on a member which dies: they go on at once, without polling. */
+#include "support.h"
+
+enum { DEATHS = 40 };
+
+static int compare(const void *a, const void *b)
+{
+	int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+struct scene {
+	struct brood_queue *queue;
+	atomic_bool ready;
+	int64_t woke;
+};
+
+/* ---- what the victim has: the calls that others wait with depend on it ---- */
+
+static int lease_it(struct brood_queue *queue)
+{
+	struct brood_message message;
+
+	return brood_queue_lease(queue, &message, 0);
+}
+
+static int get_it(struct brood_queue *queue)
+{
+	return get_number(queue, 0) == 5 ? 0 : -1;
+}
+
+static int produce(struct brood_queue *queue)
+{
+	return brood_queue_producer_begin(queue);
+}
+
+static const struct {
+	int (*take)(struct brood_queue *queue);
+	bool message;
+	struct brood_queue_opts opts;
+	int64_t expected;
+} cases[] = {
+	{ lease_it, true, { .slots = 1, .max_bytes = 8 }, 5 },
+	{ get_it, true, { .slots = 1, .max_bytes = 8, .joinable = true }, 5 },
+	{ produce, false, { .slots = 1, .max_bytes = 8, .producers_end = 1 }, -EPIPE },
+};
+
+enum { CASES = sizeof(cases) / sizeof(cases[0]) };
+
+static struct scene *scene;
+static int chosen;
+
+static int take_and_wait(void *unused)
+{
+	(void)unused;
+	must(cases[chosen].take(scene->queue) == 0);
+	atomic_store(&scene->ready, true);
+	while (pause())
+		;
+	return 0;
+}
+
+static int get_and_tell(void *unused)
+{
+	(void)unused;
+	must(get_number(scene->queue, BROOD_FOREVER) == cases[chosen].expected);
+	scene->woke = brood_now();
+	return 0;
+}
+
+static pid_t victim(void)
+{
+	pid_t pid;
+
+	scene->queue = brood_queue_create(&cases[chosen].opts);
+	ck_assert_ptr_nonnull(scene->queue);
+	if (cases[chosen].message)
+		ck_assert_int_eq(put_number(scene->queue, 5, 0), 0);
+	atomic_store(&scene->ready, false);
+	pid = start(take_and_wait, NULL);
+	while (!atomic_load(&scene->ready))
+		ck_assert_int_eq(waitpid(pid, NULL, WNOHANG), 0);
+	return pid;
+}
+
+/* The median of many. Who sleeps looks by itself every 100 ms; half of the looks would be later than 50. */
+START_TEST(a_death_wakes_readers)
+{
+	int64_t took[DEATHS];
+
+	chosen = _i;
+	scene = shared(sizeof(*scene));
+	for (int i = 0; i < DEATHS; i++) {
+		pid_t dying = victim(), sleeper = start(get_and_tell, NULL);
+		int64_t killed;
+
+		ck_assert(until_asleep(sleeper));
+		killed = brood_now();
+		kill_child(dying);
+		ck_assert_int_eq(end_of(sleeper), 0);
+		took[i] = scene->woke - killed;
+		ck_assert_int_eq(brood_queue_destroy(scene->queue), 0);
+	}
+	qsort(took, DEATHS, sizeof(took[0]), compare);
+	ck_assert_int_lt(took[DEATHS / 2], 20 * MS);
+}
+END_TEST
+
+/* The kernel wakes one sleeper of those that watch a life; when it dies too, the next one wakes the others. */
+START_TEST(all_sleepers_see_the_end)
+{
+	enum { SLEEPERS = 6 };
+	pid_t dying, sleepers[SLEEPERS];
+
+	chosen = CASES - 1;
+	scene = shared(sizeof(*scene));
+	dying = victim();
+	for (int i = 0; i < SLEEPERS; i++)
+		sleepers[i] = start(get_and_tell, NULL);
+	for (int i = 0; i < SLEEPERS; i++)
+		ck_assert(until_asleep(sleepers[i]));
+	kill(dying, SIGKILL);
+	kill(sleepers[0], SIGKILL);
+	kill(sleepers[1], SIGKILL);
+	for (int i = 2; i < SLEEPERS; i++)
+		ck_assert_int_eq(end_of(sleepers[i]), 0);
+	end_of(sleepers[0]);
+	end_of(sleepers[1]);
+	ck_assert_int_eq(end_of(dying), -SIGKILL);
+	ck_assert_int_eq(brood_queue_closed(scene->queue), 1);
+}
+END_TEST
+
+int main(void)
+{
+	TCase *tests = new_case("sleepers", begin_test);
+
+	tcase_add_loop_test(tests, a_death_wakes_readers, 0, CASES);
+	tcase_add_loop_test(tests, all_sleepers_see_the_end, 0, 5);
+	return run_cases("queue sleepers", tests, NULL);
+}
