@@ -177,7 +177,8 @@ inline count_owners(n)		/* of buffer i, into n */
 		b++
 	:: else -> break
 	od;
-	n = n + (KIND(meta[i]) != OFFERED);
+	n = n + (KIND(meta[i]) != OFFERED &&
+		 (KIND(meta[i]) != HELD || want[HOLDER(meta[i])] || offer[HOLDER(meta[i])] != i));
 	assert(KIND(meta[i]) == OFFERED || HOLDER(meta[i]) == 0 || life[HOLDER(meta[i])] == ALIVE)
 }
 
