@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Membership, for spin: joining, dying anywhere, sweeping the dead, leaving; ids that are used again.
+ * Membership, for spin: joining, dying anywhere, sweeping the dead, leaving; ids that are used
+ * again.
  *
  * Three threads and three entries. A thread joins an entry, uses it, sweeps the dead, leaves, or is
- * killed at any store (KILLS times in all, chosen before the run); a killed one starts again as a new
- * thread under the same thread id. The sweep may be killed at any store and so may its successor.
+ * killed at any store (KILLS times in all, chosen before the run); a killed one starts again as a
+ * new thread under the same thread id. A sweeper may be killed, and the one that takes over.
  *
- * One step is one access to one shared word. An entry's life word and incarnation are read apart, as
- * the code does, and freed together by one CAS on both. Memory is sequentially consistent here.
+ * One step is one access to one shared word. An entry's life word and incarnation are read apart,
+ * as the code does, and freed together by one CAS on both. Memory is sequentially consistent here.
  *
  * Checked: one sweeper of an entry at a time; none of a living or a free one; a new owner finds an
- * entry that was swept to the end, and nobody sweeps while it uses it. When nothing can happen any more,
- * no dead member is left unswept if a living one remains. Here everybody is woken by any death
- * and by the end of a sweep: how that comes about is wait.pml's subject.
+ * entry that was swept to the end, and nobody sweeps while it uses it. When nothing can happen any
+ * more, no dead member is left unswept if a living one remains. Here everybody is woken by any
+ * death and by the end of a sweep: how that comes about is wait.pml's subject.
  */
 #ifndef KILLS
 #define KILLS 2
@@ -43,6 +44,11 @@ byte leaves = LEAVES;
 #define LOOKS_AGAIN false
 #else
 #define LOOKS_AGAIN true
+#endif
+#ifdef BUG_LATER_CLAIM		/* a claim for another incarnation is taken for an earlier one's */
+#define MINDS_LATER false
+#else
+#define MINDS_LATER true
 #endif
 #ifdef BUG_NO_INCARNATION	/* a claim holds as long as somebody lives under the sweeper's id */
 #define SAME_INCARNATION(id, i) true
@@ -84,7 +90,7 @@ round:
 		:: kills > 0 -> goto dying
 		fi
 	}
-look:				/* the claim first: it can name no later incarnation than read after it */
+look:
 	atomic {
 		if
 		:: d == N -> d = 0; goto sleep
@@ -92,9 +98,6 @@ look:				/* the claim first: it can name no later incarnation than read after it
 		:: else -> d++; goto look
 		fi
 	}
-#ifndef BUG_CLAIM_READ_LAST
-	atomic { old = claim[d] }
-#endif
 	atomic { its = incarnation[d] }
 	atomic {
 		if
@@ -102,9 +105,13 @@ look:				/* the claim first: it can name no later incarnation than read after it
 		:: else -> goto next
 		fi
 	}
-#ifdef BUG_CLAIM_READ_LAST
-	atomic { old = claim[d] }
-#endif
+	atomic {
+		old = claim[d];
+		if
+		:: CLAIM_DEAD(old) > its && MINDS_LATER -> goto next	/* ours is a past one */
+		:: else
+		fi
+	}
 	atomic {			/* does the holder of the claim live? */
 		if
 		:: old && CLAIM_DEAD(old) == its && ALIVE(life[CLAIM_ID(old)])

@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Sleeping and waking, for spin. A producer puts, two consumers take and sleep while there is nothing; KILLS
- * of the three die at any step (how many is chosen before the run), the swept come back. No clock: nobody looks again
- * by himself, so a lost wake-up is a consumer that sleeps for ever while a message waits.
+ * Sleeping and waking, for spin. A producer puts, two consumers take, and sleep while there is
+ * nothing; KILLS of the three die at any step (how many is chosen before the run), and the swept
+ * come back. There is no clock: nobody looks again by himself, so a lost wake-up is a consumer that
+ * sleeps for ever while a message waits.
  *
- * One step is one access to one shared word, or what the kernel does under its locks: to compare one
- * word of a sleeper's set and queue it; to clear a bit of the mask and wake one sleeper. Of a death: the
- * mark on the life word, then the wake of one sleeper on it. Memory is sequentially consistent here.
+ * One step is one access to one shared word, or what the kernel does under its locks: to compare
+ * one word of a sleeper's set and queue it; to clear a bit of the mask and wake one sleeper. Of a
+ * death: the mark on the life word, then the wake of one sleeper on it. Memory is sequentially
+ * consistent here.
  *
- * A park word is only ever compared with what its owner read last: changed[] says that it differs. Claims and
- * incarnations are member.pml's subject: a claim is one step here, and ends with its holder's life.
+ * A park word is only ever compared with what its owner read last: changed[] says that it differs.
+ * Claims and incarnations are member.pml's subject: a claim is one step here, and ends with its
+ * holder's life.
  *
  * Checked: when nothing can happen any more and a consumer sleeps, there is no message, and no
  * member is dead and unswept that had begun to use the queue.
@@ -52,7 +55,7 @@ byte kills;
 #define WATCHES true
 #endif
 
-#ifdef BUG_GREETS_WAITLIST		/* a new user wakes only those whose bit says that they may sleep */
+#ifdef BUG_GREETS_WAITLIST	/* a new user wakes only those whose bit says that they may sleep */
 #define GREETED mask
 #else
 #define GREETED users

@@ -58,8 +58,8 @@ int brood__futex_clear_and_wake(_Atomic uint32_t *mask, unsigned int bit, _Atomi
 {
 	/* The operation on *mask; its comparison chooses whether to wake sleepers on mask too:
 	 * nobody sleeps there, and the count of 0 says so as well. */
-	const int clear = FUTEX_OP((FUTEX_OP_ANDN | FUTEX_OP_OPARG_SHIFT), (int)bit,
-				   FUTEX_OP_CMP_EQ, 0);
+	const uint32_t clear = (uint32_t)(FUTEX_OP_ANDN | FUTEX_OP_OPARG_SHIFT) << 28 |
+			       (uint32_t)FUTEX_OP_CMP_EQ << 24 | bit << 12;
 	long woken = syscall(SYS_futex, word, FUTEX_WAKE_OP, 1, (void *)0, mask, clear);
 
 	return woken < 0 ? -errno : (int)woken;

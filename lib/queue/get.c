@@ -172,7 +172,8 @@ static ssize_t copy_out(const struct call *call, uint32_t buffer, void *data, ui
 {
 	size_t length = contents(call, buffer, flags);
 
-	memcpy(data, queue_bytes(call->queue, buffer), length);
+	if (length)	/* data may be NULL if not */
+		memcpy(data, queue_bytes(call->queue, buffer), length);
 	return (ssize_t)length;
 }
 

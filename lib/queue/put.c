@@ -50,7 +50,8 @@ int brood__put_offered(const struct call *call, size_t untold, int64_t timeout)
 
 static void fill(const struct call *call, uint32_t buffer, const void *data, size_t length)
 {
-	memcpy(queue_bytes(call->queue, buffer), data, length);
+	if (length)	/* data may be NULL if not */
+		memcpy(queue_bytes(call->queue, buffer), data, length);
 	atomic_store_explicit(queue_word(call->queue, buffer),
 			      buffer_word(call->me, BUFFER_OFFERED, 0, length),
 			      memory_order_release);	/* Q3 */

@@ -286,7 +286,7 @@ static bool usual(bool joinable)
 
 int main(int argc, char **argv)
 {
-	int status = steps_start(argc, argv);
+	int status = steps_start(argc, argv, 0);
 
 	if (status)
 		return status;

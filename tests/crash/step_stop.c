@@ -199,7 +199,7 @@ static void check_point(struct site *site, unsigned unused)
 
 int main(int argc, char **argv)
 {
-	int status = steps_start(argc, argv);
+	int status = steps_start(argc, argv, 1);
 
 	if (status)
 		return status;

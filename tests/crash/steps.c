@@ -62,18 +62,26 @@ static void read_options(int argc, char **argv)
 		exit(99);
 }
 
-/* On one CPU the switches between parent, victim and helpers are quickest. */
-static void stay_on_one_cpu(void)
+/*
+ * On one CPU the switches between parent, victim and helpers are quickest. Programs that run at the
+ * same time get different ones, if there are several.
+ */
+static void stay_on_one_cpu(unsigned seat)
 {
-	cpu_set_t set;
-	int cpu = sched_getcpu();
+	cpu_set_t all, one;
+	size_t cpu = 0;
 
-	CPU_ZERO(&set);
-	CPU_SET(cpu < 0 ? 0u : (size_t)cpu, &set);
-	sched_setaffinity(0, sizeof set, &set);
+	if (sched_getaffinity(0, sizeof all, &all))
+		return;
+	seat %= (unsigned)CPU_COUNT(&all);
+	while (!CPU_ISSET(cpu, &all) || seat-- > 0)
+		cpu++;
+	CPU_ZERO(&one);
+	CPU_SET(cpu, &one);
+	sched_setaffinity(0, sizeof one, &one);
 }
 
-int steps_start(int argc, char **argv)
+int steps_start(int argc, char **argv, unsigned seat)
 {
 	const char *reason = stepper_unsupported();
 
@@ -83,7 +91,7 @@ int steps_start(int argc, char **argv)
 		printf("skipped: %s\n", reason);
 		return 77;
 	}
-	stay_on_one_cpu();
+	stay_on_one_cpu(seat);
 	if (!site_start()) {
 		perror("cannot make the family and the team");
 		return 99;

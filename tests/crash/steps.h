@@ -15,10 +15,10 @@
 #include "site.h"
 
 /*
- * Read the options, make the family and the team. Returns 0, or the exit status with which the
- * program is to end at once.
+ * Read the options, make the family and the team, on the CPU with this number among the permitted
+ * ones. Returns 0, or the exit status with which the program is to end at once.
  */
-int steps_start(int argc, char **argv);
+int steps_start(int argc, char **argv, unsigned seat);
 
 /* What was asked for, or 4, or 3 in a joinable queue, since both powers of two and others matter. */
 unsigned steps_capacity(const struct call *call);
