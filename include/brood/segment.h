@@ -133,7 +133,7 @@ struct brood_segment_info {
 };
 
 /* What is in a segment now. A snapshot: each figure was true at some moment of the call. */
-BROOD_API int brood_segment_info(struct brood_segment *segment, struct brood_segment_info *info);
+BROOD_API int brood_segment_stat(struct brood_segment *segment, struct brood_segment_info *info);
 
 #ifdef __cplusplus
 }

@@ -108,7 +108,7 @@ void *brood_deref(struct brood_segment *segment, uint64_t reference)
 	return brood__block_content(block);
 }
 
-int brood_segment_info(struct brood_segment *segment, struct brood_segment_info *info)
+int brood_segment_stat(struct brood_segment *segment, struct brood_segment_info *info)
 {
 	struct brood__file_id id;
 

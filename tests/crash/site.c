@@ -230,7 +230,7 @@ bool site_advance(struct site *site)
 static bool nothing_left(struct site *site)
 {
 	struct brood_segment_info now;
-	int result = brood_segment_info(NULL, &now);
+	int result = brood_segment_stat(NULL, &now);
 
 	if (result)
 		return ledger_fail(&site->ledger, "brood_segment_info: %d", result);

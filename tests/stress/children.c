@@ -100,7 +100,7 @@ static struct used look(void)
 	DIR *fds = opendir("/proc/self/fd");
 
 	brood_queue_count(queue);	/* sweeps */
-	brood_segment_info(NULL, &used.info);
+	brood_segment_stat(NULL, &used.info);
 	while (fds && readdir(fds))
 		used.fds++;
 	if (fds)

@@ -344,7 +344,7 @@ static bool nothing_leaked(const struct brood_segment_info *before)
 	struct brood_segment_info now;
 
 	brood_queue_count(queue);
-	brood_segment_info(NULL, &now);
+	brood_segment_stat(NULL, &now);
 	printf("members %u (%u), not swept %u, objects %u (%u), bytes used %zu (%zu)\n",
 	       now.members, before->members, now.dead, now.objects, before->objects,
 	       now.bytes_used, before->bytes_used);
@@ -365,7 +365,7 @@ static bool run(bool is_joinable, int seconds)
 	queue = brood_queue_create(&opts);
 	if (!queue || !full_capacity())
 		return false;
-	brood_segment_info(NULL, &before);
+	brood_segment_stat(NULL, &before);
 	atomic_store(&control->over, 0);
 	kills = storm(brood_now() + seconds * 1000000000ll);
 	calm_down();

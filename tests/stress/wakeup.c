@@ -20,6 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -378,6 +379,8 @@ int main(int argc, char **argv)
 		return 99;
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	alarm(300);
+	/* What is measured is the wake-up, not how long others keep the CPU; where that is allowed. */
+	setpriority(PRIO_PROCESS, 0, -20);
 	report = mmap(NULL, 2 * sizeof *report, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
 		      -1, 0);
 	if (report == MAP_FAILED || brood_init(NULL))

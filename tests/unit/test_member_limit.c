@@ -61,7 +61,7 @@ static void are_members(uint32_t n)
 {
 	struct brood_segment_info info;
 
-	must(brood_segment_info(NULL, &info) == 0);
+	must(brood_segment_stat(NULL, &info) == 0);
 	must(info.members == n && info.members_max == MEMBERS);
 }
 
@@ -130,9 +130,9 @@ static int come_and_go(void *unused)
 		must(run(be_accepted, scene) == 0);
 		must(brood_queue_get(scene->queue, &byte, 1, 0) == 1);
 		if (i == 10)
-			must(brood_segment_info(NULL, &first) == 0);
+			must(brood_segment_stat(NULL, &first) == 0);
 	}
-	must(brood_segment_info(NULL, &last) == 0);
+	must(brood_segment_stat(NULL, &last) == 0);
 	must(last.bytes_used - first.bytes_used == 989 * 128);	/* what each of them allocated */
 	must(brood_queue_count(scene->queue) == 0);
 	are_members(1);

@@ -137,7 +137,7 @@ static void end_by_exec(struct scene *scene)
 	struct brood_segment_info info;
 
 	do
-		ck_assert_int_eq(brood_segment_info(NULL, &info), 0);
+		ck_assert_int_eq(brood_segment_stat(NULL, &info), 0);
 	while (info.dead == 0);
 	ck_assert_int_eq(brood_queue_count(scene->queue), scene->left);
 	kill_child(child);

@@ -27,10 +27,10 @@ static int init_in_many_ways(void *unused)
 	must(init_with((struct brood_segment_opts){ .bytes = (2 << 20) + 1, .members = 3 }) == 0);
 	must(init_with((struct brood_segment_opts){ 0 }) == -EALREADY);
 	must(brood_init(NULL) == -EALREADY);
-	must(brood_segment_info(NULL, &info) == 0);
+	must(brood_segment_stat(NULL, &info) == 0);
 	must(info.bytes_reserved > 2 << 20 && info.bytes_reserved < 3 << 20);
 	must(info.members_max == 3);
-	must(brood_segment_info(NULL, NULL) == -EINVAL);
+	must(brood_segment_stat(NULL, NULL) == -EINVAL);
 	return 0;
 }
 
@@ -90,10 +90,10 @@ START_TEST(objects_made_later_are_for_all)
 	struct brood_segment_info before, after;
 	pid_t user = start(use_objects, queue);
 
-	ck_assert_int_eq(brood_segment_info(NULL, &before), 0);
+	ck_assert_int_eq(brood_segment_stat(NULL, &before), 0);
 	ck_assert_int_eq(run(make_objects, queue), 0);
 	ck_assert_int_eq(end_of(user), 0);
-	ck_assert_int_eq(brood_segment_info(NULL, &after), 0);
+	ck_assert_int_eq(brood_segment_stat(NULL, &after), 0);
 	ck_assert_uint_eq(after.objects, before.objects);
 }
 END_TEST
@@ -133,7 +133,7 @@ START_TEST(memory_is_used_again)
 		}
 		for (int i = 0; i < 10; i++)
 			ck_assert_int_eq(brood_free(NULL, memory[(i * 3) % 10]), 0);
-		ck_assert_int_eq(brood_segment_info(NULL, round > 1 ? &last : &first), 0);
+		ck_assert_int_eq(brood_segment_stat(NULL, round > 1 ? &last : &first), 0);
 	}
 	ck_assert_uint_eq(last.objects, first.objects);
 	ck_assert_uint_eq(last.bytes_used, first.bytes_used);
@@ -147,14 +147,14 @@ START_TEST(freed_pages_go_back)
 	void *memory;
 
 	ck_assert_ptr_nonnull(brood_alloc(NULL, 64));
-	ck_assert_int_eq(brood_segment_info(NULL, &before), 0);
+	ck_assert_int_eq(brood_segment_stat(NULL, &before), 0);
 	memory = brood_alloc(NULL, 64 << 20);
-	ck_assert_int_eq(brood_segment_info(NULL, &held), 0);
+	ck_assert_int_eq(brood_segment_stat(NULL, &held), 0);
 	ck_assert_uint_ge(held.bytes_committed, before.bytes_committed + (64 << 20));
 	ck_assert_uint_ge(held.bytes_used, before.bytes_used + (64 << 20));
 	ck_assert_uint_eq(held.objects, before.objects + 1);
 	ck_assert_int_eq(brood_free(NULL, memory), 0);
-	ck_assert_int_eq(brood_segment_info(NULL, &after), 0);
+	ck_assert_int_eq(brood_segment_stat(NULL, &after), 0);
 	ck_assert_uint_le(after.bytes_committed, before.bytes_committed + 2 * 4096);
 	ck_assert_uint_eq(after.bytes_used, before.bytes_used);
 }

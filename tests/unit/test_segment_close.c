@@ -85,7 +85,7 @@ START_TEST(not_while_another_thread_lives)
 	ck_assert_int_eq(brood_segment_close(again), 0);	/* it was opened twice */
 	for (int i = 0; i < 2; i++)
 		ck_assert_int_eq(brood_segment_close(segment), -EBUSY);
-	ck_assert_int_eq(brood_segment_info(segment, &info), 0);
+	ck_assert_int_eq(brood_segment_stat(segment, &info), 0);
 	ck_assert_uint_eq(info.members, 2);
 	ck_assert_int_eq(brood_queue_release(queue, &lease), 0);
 	ck_assert_int_eq(put_number(queue, 2, 0), 0);
@@ -162,7 +162,7 @@ static int use_without_descriptor(void *named)
 	must(brood_alloc(segment, 1 << 20) == NULL && errno == EBADF);
 	must(brood_free(segment, small) == 0);
 	must(brood_queue_destroy(queue) == 0);
-	must(brood_segment_info(segment, &info) == 0);
+	must(brood_segment_stat(segment, &info) == 0);
 	must(!segment || brood_segment_close(segment) == 0);
 	return 0;
 }

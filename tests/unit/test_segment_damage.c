@@ -227,7 +227,7 @@ static int use_damaged_heap(void *arg)
 	if (words[1])
 		atomic_store(&segment->header->top, words[1]);
 	brood_queue_open(segment, "q");
-	brood_segment_info(segment, &info);
+	brood_segment_stat(segment, &info);
 	brood_ref(segment, block + 1);
 	brood_deref(segment, words[0]);
 	for (int i = 0; i < 100; i++)

@@ -49,7 +49,7 @@ START_TEST(from_create_to_unlink)
 	struct brood_segment_info info;
 	struct stat file;
 
-	ck_assert_int_eq(brood_segment_info(segment, &info), 0);
+	ck_assert_int_eq(brood_segment_stat(segment, &info), 0);
 	ck_assert_uint_eq(info.bytes_reserved, 1 << 30);
 	ck_assert_uint_eq(info.members_max, BROOD_MEMBERS_MAX);
 	ck_assert_uint_eq(info.objects, 0);
@@ -107,7 +107,7 @@ START_TEST(options)
 	struct brood_segment_info info;
 
 	ck_assert_ptr_nonnull(segment);
-	ck_assert_int_eq(brood_segment_info(segment, &info), 0);
+	ck_assert_int_eq(brood_segment_stat(segment, &info), 0);
 	ck_assert_uint_eq(info.bytes_reserved, 1 << 20);
 	ck_assert_uint_eq(info.members_max, 2);
 	ck_assert_int_eq(brood_segment_unlink(own_name("a")), 0);
