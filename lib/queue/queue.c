@@ -309,8 +309,9 @@ void brood__queue_first_use(struct call *call)
 	hand->pending = PENDING_NONE;
 	hand->put_streak = hand->get_streak = 0;
 	atomic_store_explicit(&hand->used, 1, memory_order_release);
-	/* Those who sleep here do not watch us yet. */
-	brood__wake_all(&call->segment->members, queue->readers.mask);
-	brood__wake_all(&call->segment->members, queue->writers.mask);
-	brood__wake_all(&call->segment->members, queue->joiners.mask);
+	/*
+	 * W5. Those who sleep here do not watch us yet. All users, not those with a bit: a
+	 * notifier that dies may have cleared the bit of one who then fell asleep.
+	 */
+	brood__queue_wake_users(call->segment, queue);
 }
