@@ -233,7 +233,7 @@ static bool nothing_left(struct site *site)
 	int result = brood_segment_stat(NULL, &now);
 
 	if (result)
-		return ledger_fail(&site->ledger, "brood_segment_info: %d", result);
+		return ledger_fail(&site->ledger, "brood_segment_stat: %d", result);
 	if (!between_known)
 		between = now;
 	between_known = true;

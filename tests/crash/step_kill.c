@@ -177,7 +177,7 @@ static bool refill(struct site *site)
 			return false;
 	if (brood_queue_full(site->queue) != 1)
 		return ledger_fail(&site->ledger, "full, but brood_queue_full does not say so");
-	return all_count(site) && drain(site) && all_count(site);
+	return count(site, PARENT) && drain(site) && all_count(site);
 }
 
 static bool finish_tasks(struct site *site)
@@ -235,7 +235,8 @@ static bool check(struct site *site, const char *moves)
 {
 	const struct call *call = site->call;
 
-	if (!play(site, moves) || !drain(site) || !prefix(site) || !all_count(site))
+	if (!play(site, moves) || !drain(site) || !prefix(site) ||
+	    !count(site, PARENT))
 		return false;
 	if (call->tasks && !finish_tasks(site))
 		return false;

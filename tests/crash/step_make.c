@@ -20,6 +20,8 @@
 #include "stepper.h"
 #include "team.h"
 
+#define BYTES 100
+
 enum what { CREATE, DESTROY, ALLOC, FREE, WHATS };
 
 static const char *const what_name[WHATS] = { "create", "destroy", "alloc", "free" };
@@ -77,7 +79,7 @@ static void act(void *unused)
 		maker->result = brood_queue_destroy(maker->queue);
 		break;
 	case ALLOC:
-		maker->memory = brood_alloc(NULL, 100);
+		maker->memory = brood_alloc(NULL, BYTES);
 		break;
 	default:
 		maker->result = brood_free(NULL, maker->memory);
@@ -97,25 +99,27 @@ static bool start(enum what what, pid_t *pid)
 		if (!maker->queue || brood_queue_put(maker->queue, &byte, 1, 0))
 			return wrong("preparing", errno);
 	}
-	if (what == FREE && !(maker->memory = brood_alloc(NULL, 100)))
+	if (what == FREE && !(maker->memory = brood_alloc(NULL, BYTES)))
 		return wrong("preparing", errno);
 	*pid = stepper_spawn(act, NULL);
 	return *pid > 0 || wrong("the victim does not start", stepper_status());
 }
 
-/* Others go on: make one, use it, end it. */
+/* Others go on: make both kinds, use them, end them. That looks at what the dead have left. */
 static bool works(void)
 {
 	struct brood_queue *queue = make();
+	void *memory = brood_alloc(NULL, BYTES);
 	char byte = 1;
 	bool right;
 
-	if (!queue)
-		return wrong("create gives no queue", errno);
+	if (!queue || !memory)
+		return wrong("create or alloc gives nothing", errno);
 	right = brood_queue_put(queue, &byte, 1, 0) == 0 &&
 		brood_queue_get(queue, &byte, 1, 0) == 1 && brood_queue_count(queue) == 0 &&
 		brood_queue_get(other, &byte, 1, 0) == -EAGAIN;
-	return (brood_queue_destroy(queue) == 0 && right) || wrong("a new queue does not work", 0);
+	right = brood_free(NULL, memory) == 0 && right;
+	return (brood_queue_destroy(queue) == 0 && right) || wrong("what is new does not work", 0);
 }
 
 /* End what the victim made, or did not end. */
@@ -156,7 +160,7 @@ static bool same(struct brood_segment_info *before)
 {
 	struct brood_segment_info now;
 
-	brood_segment_info(NULL, &now);
+	brood_segment_stat(NULL, &now);
 	if (just_handed_out(&now, before)) {
 		handed_out++;
 		*before = now;
@@ -177,7 +181,7 @@ static bool check(enum what what)
 	pid_t pid = 0;
 
 	watch_start(30, where);
-	brood_segment_info(NULL, &before);
+	brood_segment_stat(NULL, &before);
 	if (!start(what, &pid))
 		return false;
 	result = stepper_advance(pid, &trace, point);
