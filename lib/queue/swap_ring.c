@@ -66,7 +66,6 @@
 #include "queue/queue.h"
 
 enum {
-	AHEAD = 12,	/* buffers are fetched this many messages before they are needed */
 	WALK_AT_MOST = 1000000,
 	HINT_EVERY = 8,	/* hints are stored once a line of slot words */
 };
@@ -193,16 +192,6 @@ static bool has_room(const struct call *call, uint64_t position)
 	return position_after(slot_position(word), first) > 0;
 }
 
-/* The buffers that this member will get in some swaps: fetch their lines for writing. */
-static void fetch_ahead(struct brood_queue *queue, uint64_t position)
-{
-	uint64_t word = atomic_load_explicit(queue_slot(queue, position + AHEAD),
-					     memory_order_relaxed);
-
-	__builtin_prefetch(queue_bytes(queue, slot_buffer(word)), 1);
-	__builtin_prefetch((const void *)queue_word(queue, slot_buffer(word)), 1);
-}
-
 /* Q1, W1. What the swap replaces is told first (Q5), and stays told until it is finished. */
 static bool swap(const struct call *call, uint64_t position, uint64_t from, uint64_t to)
 {
@@ -248,7 +237,6 @@ int brood__ring_put(const struct call *call)
 	hand->pending = PENDING_PUT;
 	hand->put_at = next_position(position);
 	hint_at(&queue->tail, hand->put_at);
-	fetch_ahead(queue, position);
 	return 0;
 }
 
@@ -290,7 +278,6 @@ int64_t brood__ring_get(const struct call *call, size_t room)
 	hand->pending = PENDING_GET;
 	hand->get_at = next_position(position);
 	hint_at(&queue->head, hand->get_at);
-	fetch_ahead(queue, position);
 	return slot_buffer(word);
 }
 

@@ -49,8 +49,8 @@
 #include "wait/wait.h"
 
 enum {
-	GATHER_PAUSES = 64,		/* streaming: between two looks; else one */
-	CLOSE_PAUSES = 192,		/* before the first yield */
+	GATHER_PAUSES = 100,		/* streaming: between two looks; else one */
+	CLOSE_PAUSES = 200,		/* before the first yield */
 	YIELDS_AT_LEAST = 2,
 	SPIN_NS = 20000,
 	BACKSTOP_NS = 100000000,
