@@ -80,7 +80,7 @@ static bool must_do(struct site *site, enum who who, enum order_kind kind, unsig
 
 /* ---- setting up ---- */
 
-/* An empty answer has looked for the dead. So each victim gets the same place and goes the same way. */
+/* An empty answer has looked for the dead: so each victim gets the same place and way. */
 static bool bury_the_dead(struct site *site)
 {
 	char byte;

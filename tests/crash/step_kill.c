@@ -18,8 +18,8 @@
 #include "steps.h"
 
 /*
- * A checker is a row of moves: who (Parent, Ada, Bob, Late) and what (p put, g get, c count). Ada and
- * Bob have used the queue before the death, Late has not.
+ * A checker is a row of moves: who (Parent, Ada, Bob, Late) and what (p put, g get, c count). Ada
+ * and Bob have used the queue before the death, Late has not.
  */
 static const char *const checkers[] = {
 	"Ap Bc Bp Lc Lp Ag Bg Lg",	/* put first */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Killed at every instruction of making and ending: create and destroy of a queue, brood_alloc and
- * brood_free. Nothing is left of what was not finished: once others have looked, the segment has the
- * objects and the bytes that it had before, and they can make, use and end queues as ever.
+ * brood_free. Nothing is left of what was not finished: once others have looked, the segment has
+ * the objects and the bytes that it had before, and they can make, use and end queues as ever.
  *
  *	step_make [N]	every N-th point; also by the environment, BROOD_STRIDE
  */

@@ -52,7 +52,7 @@ static bool stops(enum __ptrace_request request, pid_t pid)
 	return WIFSTOPPED(last_status);
 }
 
-/* False when the victim got a signal or ended. That somebody stopped or continued it is no matter. */
+/* False when the victim got a signal or ended. Being stopped or continued is no matter. */
 static bool move(enum __ptrace_request request, pid_t pid)
 {
 	do {

@@ -10,7 +10,7 @@
 
 #define FAILURES_SHOWN 10	/* of one call and state */
 #define FAILURES_ENOUGH 30	/* the rest of the points is left out then */
-#define HANG 10			/* a hang costs so much time that it counts as so many of these */
+#define HANG 10			/* a hang takes long: it counts as so many of these */
 
 static struct {
 	const char *call;

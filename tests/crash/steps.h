@@ -20,12 +20,12 @@
  */
 int steps_start(int argc, char **argv, unsigned seat);
 
-/* What was asked for, or 4, or 3 in a joinable queue, since both powers of two and others matter. */
+/* What was asked for, or 4, or 3 in a joinable queue: powers of two and others both matter. */
 unsigned steps_capacity(const struct call *call);
 
 /*
- * Go through every call and state that was asked for, and through its points: `check` opens the site,
- * advances the victim, checks, and closes the site. It is called once for each of the n variants.
+ * Go through every call and state that was asked for, and through its points: `check` opens the
+ * site, advances the victim, checks, and closes the site. It is called for each of n variants.
  */
 void steps_each(void (*check)(struct site *site, unsigned variant), unsigned n);
 

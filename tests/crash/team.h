@@ -2,10 +2,10 @@
 /*
  * The others: members that make single calls when they are told to.
  *
- * Two helpers, Ada and Bob, use each queue from its beginning. Late is forked when it is wanted, after
- * the victim's death, and gets the victim's place among the members. Eve is a member all the time,
- * but comes to the queue last of all. The parent is a member as well. Without the victim that makes
- * as many as the family can have. A helper that has not answered within ten seconds hangs.
+ * Two helpers, Ada and Bob, use each queue from its beginning. Late is forked when it is wanted,
+ * after the victim's death, and gets the victim's place among the members. Eve is a member all the
+ * time, but comes to the queue last of all. The parent is a member as well. Without the victim that
+ * makes as many as the family can have. A helper that has not answered within ten seconds hangs.
  */
 #ifndef TESTS_CRASH_TEAM_H
 #define TESTS_CRASH_TEAM_H
@@ -50,7 +50,7 @@ enum who { PARENT, ADA, BOB, LATE, TEAM, EVE = TEAM, EVERYBODY };
 
 extern const char who_letter[EVERYBODY];	/* P, A, B, L, E */
 
-/* Fork the helpers, but for the late one. The queue is one that Eve may know. False when that fails. */
+/* Fork the helpers, but for the late one. The queue is one that Eve may know. False: no way. */
 bool team_start(struct brood_queue *known);
 
 /* Kill all helpers that there are. */

@@ -266,8 +266,9 @@ static bool bury(uint32_t i, int expected)
 }
 
 /*
- * How long nobody has put or received anything. Of the time between two looks no more than LOOK counts:
- * if there was more, this process did not get to run either, and it says nothing about the queue.
+ * How long nobody has put or received anything. Of the time between two looks no more than LOOK
+ * counts: if there was more, this process did not get to run either, and it says nothing about the
+ * queue.
  */
 static void watch_progress(void)
 {

@@ -12,9 +12,9 @@
  *	ENDING	that consumer is in the call that acknowledges it
  *	DONE	that call has returned
  *
- * So a message that is HELD at the end by nobody alive was lost with its consumer, one that comes after
- * DONE, or after GOT without the flag, is a double, and so on. A kill may fall between a call and the
- * note of it; the bits are set in such an order that no wrong verdict can come out of that.
+ * So a message that is HELD at the end by nobody alive was lost with its consumer, one that comes
+ * after DONE, or after GOT without the flag, is a double, and so on. A kill may fall between a call
+ * and the note of it; the bits are set in such an order that no wrong verdict can come of that.
  */
 #ifndef TESTS_STRESS_STORM_LOG_H
 #define TESTS_STRESS_STORM_LOG_H

@@ -280,7 +280,7 @@ static bool play_rounds(const char *name, int64_t (*round)(void), int n, uint32_
 	return true;
 }
 
-/* On a machine that has other things to do the scheduler alone can take longer: up to three tries. */
+/* On a busy machine the scheduler alone can take longer: up to three tries. */
 static bool rounds(const char *name, int64_t (*round)(void), int n, uint32_t producers_end)
 {
 	for (int try = 0; try < 3; try++) {
