@@ -171,6 +171,7 @@ struct waiting {
 	int call;
 	int64_t timeout;
 	ssize_t expected;	/* an error, or 0 for success */
+	int64_t *ended;		/* when; may be NULL */
 };
 
 static int wait_in_child(void *arg)
@@ -178,6 +179,8 @@ static int wait_in_child(void *arg)
 	const struct waiting *waiting = arg;
 	ssize_t result = calls[waiting->call].call(waiting->queue, waiting->timeout);
 
+	if (waiting->ended)
+		*waiting->ended = brood_now();
 	must(waiting->expected ? result == waiting->expected : result >= 0);
 	return 0;
 }
@@ -204,16 +207,24 @@ END_TEST
 static void end_all(struct brood_queue *queue, int call, int (*end)(struct brood_queue *),
 		    ssize_t expected)
 {
-	struct waiting waiting = { queue, call, BROOD_FOREVER, expected };
+	int64_t *ended = shared(3 * sizeof(*ended)), first = INT64_MAX, began;
 	pid_t children[3];
 
-	for (int i = 0; i < 3; i++)
+	for (int i = 0; i < 3; i++) {
+		struct waiting waiting = { queue, call, BROOD_FOREVER, expected, &ended[i] };
+
 		children[i] = start(wait_in_child, &waiting);
+	}
 	for (int i = 0; i < 3; i++)
 		ck_assert(until_asleep(children[i]));
+	began = brood_now();
 	ck_assert_int_eq(end(queue), 0);
-	for (int i = 0; i < 3; i++)
+	for (int i = 0; i < 3; i++) {
 		ck_assert_int_eq(end_of(children[i]), 0);
+		first = ended[i] < first ? ended[i] : first;
+	}
+	/* They have just fallen asleep, and would look by themselves after 100 ms. */
+	ck_assert_int_lt(first - began, 60 * MS);
 }
 
 START_TEST(close_ends_all_waits)
@@ -240,7 +251,7 @@ END_TEST
 START_TEST(each_message_wakes_a_reader)
 {
 	enum { READERS = 8 };
-	struct waiting waiting = { queue_for(0), 0, BROOD_FOREVER, 0 };
+	struct waiting waiting = { queue_for(0), 0, BROOD_FOREVER, 0, NULL };
 	pid_t children[READERS];
 
 	for (int i = 0; i < READERS; i++)
@@ -258,7 +269,7 @@ END_TEST
 /* A sleeper is killed; what would have woken it wakes another. */
 START_TEST(others_are_woken_when_a_sleeper_was_killed)
 {
-	struct waiting waiting = { queue_for(_i), _i, BROOD_FOREVER, 0 };
+	struct waiting waiting = { queue_for(_i), _i, BROOD_FOREVER, 0, NULL };
 	pid_t first = start(wait_in_child, &waiting), second;
 
 	ck_assert(until_asleep(first));
