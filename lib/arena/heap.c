@@ -321,11 +321,13 @@ void brood__block_sweep(struct brood_segment *segment, struct brood__block *bloc
 struct brood__block *brood__block_of(const struct brood_segment *segment, const void *content)
 {
 	uint64_t at = brood__offset(segment, content) - sizeof(struct brood__block);
-	struct brood__block *block = brood__at(segment, at);
+	uint64_t top = top_of(segment);
+	struct brood__block *block;
 
-	if (at % BROOD__LINE || at < segment->header->heap_at || at >= top_of(segment) ||
-	    top_of(segment) > segment->bytes ||
-	    atomic_load_explicit(&block->magic, memory_order_relaxed) != (BLOCK_MAGIC ^ at))
+	if (at % BROOD__LINE || at < segment->header->heap_at || at >= top || top > segment->bytes)
+		return NULL;
+	block = brood__at(segment, at);
+	if (atomic_load_explicit(&block->magic, memory_order_relaxed) != (BLOCK_MAGIC ^ at))
 		return NULL;
 	return block;
 }
