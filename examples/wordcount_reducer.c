@@ -143,7 +143,9 @@ static int look_after(struct reducer *reducer)
 {
 	int err = family_look_after(&reducer->family);
 
-	if (!err && !family_works(&reducer->family)) {
+	/* The workers rightly end when the last batch has been taken. */
+	if (!err && reducer->chunks_done < reducer->chunks_total &&
+	    !family_works(&reducer->family)) {
 		tell("all workers have ended, and only %u chunks are counted",
 		     reducer->chunks_done);
 		err = -EPROTO;
