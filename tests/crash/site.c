@@ -9,7 +9,7 @@
 
 #include <brood/segment.h>
 
-#define WATCH_SECONDS 60	/* for one point, the helpers' time-outs included */
+#define WATCH_SECONDS 150	/* for one point, the helpers' time-outs included */
 
 static struct brood_queue *other_queue;
 static struct victim *shared_victim;

@@ -15,7 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define HANG_SECONDS 10	/* a call takes microseconds; a busy machine may take seconds */
+#define HANG_SECONDS 30	/* a call takes microseconds; a busy machine may take seconds */
 
 struct box {
 	_Atomic uint32_t ordered;	/* 1 while an order is open */
