@@ -35,6 +35,19 @@ static int64_t take_orphan(const struct call *call, size_t room)
 	return buffer;
 }
 
+/* A user is dead, and what it left here has not been put right yet. */
+static bool repair_is_due(const struct call *call)
+{
+	const struct brood__members *members = &call->segment->members;
+
+	for (uint32_t id = 0; id < members->max; id++)
+		if (brood__mask_has(call->queue->users.mask, id) &&
+		    brood__life_dead(brood__life_of(members, id)) &&
+		    atomic_load_explicit(&call->queue->hands[id].used, memory_order_acquire))
+			return true;
+	return false;
+}
+
 /*
  * Nothing is in the ring: is that the end? Then what dead members had comes before it, and as
  * long as somebody else repairs one of them it is not known; the repair wakes all users.
@@ -53,7 +66,7 @@ static int64_t at_the_end(const struct call *call, size_t room, int64_t error)
 		bool known;
 
 		brood__member_sweep(members);
-		known = !brood__mask_any_dead(members, queue->users.mask);
+		known = !repair_is_due(call);
 		result = take_orphan(call, room);
 		if (result == -EAGAIN && known)
 			result = -EPIPE;

@@ -8,8 +8,8 @@
  *	1 want set: did the swap happen? If so do its stores in the dead one's name, want last.
  *	2 offer: the dead one's spare, if its word still says so: free; then the offer is none.
  *	3 every buffer whose word names the dead one: HELD, RESERVED -> free, LEASED -> orphan.
- *	4 orphans may have come; the registration as a producer ends; all users look again.
- *	5 the hand is unused, then the member is no user: the id can be another's.
+ *	4 orphans may have come; the registration as a producer ends; the hand is unused.
+ *	5 all users look again; then the member is no user: the id can be another's.
  *
  * Nothing here waits, and nobody waits for it: until it is done some buffers are missing, no more.
  */
@@ -207,8 +207,9 @@ void brood__queue_sweep(struct brood_segment *segment, void *object, uint32_t me
 	brood__mask_clear(queue->readers.mask, member);
 	brood__mask_clear(queue->writers.mask, member);
 	brood__mask_clear(queue->joiners.mask, member);
-	brood__queue_wake_users(segment, queue);
 	atomic_store_explicit(&repair.hand->owned, 0, memory_order_relaxed);
+	/* Before the wake: who waits to know whether this is the end looks at it. */
 	atomic_store_explicit(&repair.hand->used, 0, memory_order_release);
+	brood__queue_wake_users(segment, queue);
 	brood__mask_clear(queue->users.mask, member);
 }

@@ -199,8 +199,11 @@ static ssize_t look_and_sleep(const struct brood__wait *wait, ssize_t (*attempt)
 	result = attempt(arg);
 	if (result == -EAGAIN && brood__member_sweep(members))
 		result = attempt(arg);
-	if (result == -EAGAIN && !late)
+	if (result == -EAGAIN && !late) {
 		sleep_on(set, n, deadline);
+		/* The kernel wakes one for a death: it repairs even if it finds what it waits for. */
+		brood__member_sweep(members);
+	}
 	brood__mask_clear(wait->list->mask, wait->me);
 	return result == -EAGAIN && late ? -ETIMEDOUT : result;
 }

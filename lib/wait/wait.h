@@ -59,16 +59,6 @@ static inline void brood__notify(struct brood__members *members, struct brood__w
 		brood__wake_one(members, list);
 }
 
-/* Whether any member of the mask is dead and not yet swept. */
-static inline bool brood__mask_any_dead(const struct brood__members *members,
-					const _Atomic uint32_t *mask)
-{
-	for (uint32_t id = 0; id < members->max; id++)
-		if (brood__mask_has(mask, id) && brood__life_dead(brood__life_of(members, id)))
-			return true;
-	return false;
-}
-
 /* The same for n things that were published: up to n members are woken. */
 static inline void brood__notify_many(struct brood__members *members, struct brood__waitlist *list,
 				      size_t n)

@@ -17,7 +17,7 @@ struct own_table {
 };
 
 static struct own_table *own_table;
-static struct brood__members own_members;	/* for as long as the process: it leaves at the end */
+static struct brood__members own_members;	/* static: the process leaves at its end */
 
 static inline void own_sweep(struct brood__members *members, uint32_t dead, bool clean)
 {

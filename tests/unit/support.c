@@ -173,7 +173,7 @@ int64_t get_number(struct brood_queue *queue, int64_t timeout)
 
 static int fds_before;
 
-/* The runner's handlers would be inherited, and kill its process group when a child is terminated. */
+/* The runner's handlers would be inherited, and kill its process group with a terminated child. */
 void begin_without_arena(void)
 {
 	count_entries("/dev/shm", true, true);	/* of a test that failed */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Life words: marked by the kernel however their thread ends, beside robust mutexes of the program. */
+/* Life words: marked by the kernel however their thread ends, beside the program's mutexes. */
 #include <pthread.h>
 
 #include "platform/platform.h"
@@ -10,7 +10,7 @@ enum { LIVES = 8, MUTEXES = 8 };
 struct scene {
 	struct brood__life lives[LIVES];
 	pthread_mutex_t mutexes[MUTEXES];
-	_Atomic uint32_t held;		/* bits: lives, then mutexes, at the moment of death */
+	_Atomic uint32_t held;		/* bits: lives, then mutexes, at the time of death */
 	_Atomic uint32_t steps;		/* then die */
 	unsigned int seed;
 	_Atomic bool ready;

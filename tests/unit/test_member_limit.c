@@ -133,7 +133,7 @@ static int come_and_go(void *unused)
 			must(brood_segment_stat(NULL, &first) == 0);
 	}
 	must(brood_segment_stat(NULL, &last) == 0);
-	must(last.bytes_used - first.bytes_used == 989 * 128);	/* what each of them allocated */
+	must(last.bytes_used - first.bytes_used == 989 * 128);	/* what they allocated */
 	must(brood_queue_count(scene->queue) == 0);
 	are_members(1);
 	return 0;

@@ -190,8 +190,8 @@ START_TEST(absurd_options_are_refused)
 	refused((struct brood_queue_opts){ .slots = 1, .max_bytes = ABSURD }, EINVAL);
 	refused((struct brood_queue_opts){ .slots = 1, .max_bytes = 8, .extra = UINT32_MAX },
 		EINVAL);
-	refused((struct brood_queue_opts){ .slots = 1, .max_bytes = 8, .producers_end = UINT32_MAX },
-		EINVAL);
+	refused((struct brood_queue_opts){ .slots = 1, .max_bytes = 8,
+					   .producers_end = UINT32_MAX }, EINVAL);
 	refused((struct brood_queue_opts){ .slots = 1, .max_bytes = 8, .name = "" }, EINVAL);
 	refused((struct brood_queue_opts){ .slots = 1, .max_bytes = 8, .name = x48 }, ENAMETOOLONG);
 	refused((struct brood_queue_opts){ .slots = 1, .max_bytes = 8,

@@ -55,7 +55,7 @@ START_TEST(order_of_the_returned_when_positions_come_round)
 	struct brood_queue *queue = old_queue(8);
 	struct brood_message messages[8];
 
-	for (int64_t i = 0; i < 12; i++) {	/* kept for a while, so that buffers are shuffled */
+	for (int64_t i = 0; i < 12; i++) {	/* kept for a while, to shuffle the buffers */
 		if (i >= 5)
 			ck_assert_int_eq(brood_queue_release(queue, &messages[(3 * i) % 5]), 0);
 		ck_assert_int_eq(put_number(queue, i, 0), 0);
@@ -181,6 +181,37 @@ START_TEST(noise_in_the_slots)
 }
 END_TEST
 
+/* ---- death in destroy, after its first step ---- */
+
+static int die_in_destroy(void *arg)
+{
+	struct brood_queue *queue = arg;
+
+	must(put_number(queue, 1, 0) == 0);
+	atomic_store(&queue->object.magic, ~atomic_load(&queue->object.magic));
+	return 0;
+}
+
+START_TEST(who_destroys_dies)
+{
+	struct brood_queue_opts opts = { .slots = 4, .max_bytes = 8, .name = "q" };
+	struct brood_queue *queue = brood_queue_create(&opts), *other = new_queue(4, 8);
+	struct brood_segment_info before, after;
+
+	ck_assert_ptr_nonnull(queue);
+	ck_assert_int_eq(put_number(other, 1, 0), 0);
+	ck_assert_int_eq(brood_segment_stat(NULL, &before), 0);
+	ck_assert_int_eq(run(die_in_destroy, queue), 0);
+	ck_assert_int_eq(brood_queue_count(other), 1);	/* sees the death */
+	ck_assert_int_eq(brood_queue_count(queue), -ESTALE);
+	ck_assert_int_eq(brood_segment_stat(NULL, &after), 0);
+	ck_assert_uint_eq(after.objects, before.objects - 1);
+	ck_assert_ptr_null(brood_queue_open(NULL, "q"));
+	ck_assert_int_eq(errno, ENOENT);
+	ck_assert_ptr_nonnull(brood_queue_create(&opts));
+}
+END_TEST
+
 int main(void)
 {
 	TCase *tests = new_case("damage", begin_test);
@@ -191,5 +222,6 @@ int main(void)
 	tcase_add_test(tests, slots_without_a_buffer);
 	tcase_add_test(tests, lengths_beyond_the_buffer);
 	tcase_add_loop_test(tests, noise_in_the_slots, 0, 60);
+	tcase_add_test(tests, who_destroys_dies);
 	return run_cases("queue damage", tests, NULL);
 }

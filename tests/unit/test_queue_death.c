@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What members leave in a queue that end in any way: nothing is lost, and what comes twice says so. */
+/* What members leave that end in any way: nothing is lost, and what comes twice says so. */
 #include <pthread.h>
 
 #include "support.h"
@@ -226,7 +226,7 @@ static void all_done(struct brood_queue *queue, int64_t first)
 	ck_assert_int_eq(brood_queue_task_done(queue), -EINVAL);
 }
 
-/* In a joinable queue what was not told done comes again, so that join never waits for who is gone. */
+/* In a joinable queue what was not told done comes again: join never waits for who is gone. */
 START_TEST(tasks_not_done_come_again)
 {
 	struct scene *scene = scene_of(true, take_many, 5);

@@ -89,7 +89,8 @@ START_TEST(lengths_are_checked_first)
 	ck_assert_int_eq(brood_queue_put_many(queue, NULL, 3, 0), -EINVAL);
 	ck_assert_int_eq(brood_queue_get_many(queue, messages, 0, 0), -EINVAL);
 	ck_assert_int_eq(brood_queue_get_many(queue, NULL, 3, 0), -EINVAL);
-	ck_assert_int_eq(brood_queue_get_many(queue, messages, 3, 0), -EINVAL);	/* [2].data */
+	/* messages[2].data is still NULL. */
+	ck_assert_int_eq(brood_queue_get_many(queue, messages, 3, 0), -EINVAL);
 	ck_assert_int_eq(brood_queue_count(queue), 3);
 }
 END_TEST

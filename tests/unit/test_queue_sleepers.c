@@ -103,7 +103,7 @@ static pid_t victim(void)
 	return pid;
 }
 
-/* The median of many. Who sleeps looks by itself every 100 ms; half of the looks would be later than 50. */
+/* The median of many. Who sleeps looks by itself every 100 ms: half of them later than 50. */
 START_TEST(a_death_wakes_readers)
 {
 	int64_t took[DEATHS];
@@ -126,7 +126,7 @@ START_TEST(a_death_wakes_readers)
 }
 END_TEST
 
-/* The kernel wakes one sleeper of those that watch a life; when it dies too, the next one wakes the others. */
+/* The kernel wakes one of those that watch a life; it, or who watches it, wakes the others. */
 START_TEST(a_death_wakes_all_readers)
 {
 	pid_t dying, sleepers[SLEEPERS];
@@ -151,7 +151,7 @@ START_TEST(a_death_wakes_all_readers)
 			ck_assert_int_eq(waitpid(sleepers[i], NULL, WNOHANG), 0);
 	for (int i = 2; i < SLEEPERS; i++)
 		kill_child(sleepers[i]);
-	/* They have just fallen asleep, and would look by themselves after 100 ms: the last of them. */
+	/* The last of them. They have just fallen asleep, and look by themselves after 100 ms. */
 	qsort(&scene->woke[2], SLEEPERS - 2, sizeof(scene->woke[0]), compare);
 	ck_assert_int_lt(scene->woke[SLEEPERS - 1] - killed, 80 * MS);
 }

@@ -309,7 +309,8 @@ END_TEST
 
 int main(void)
 {
-	TCase *tests = new_case("tasks", begin_test), *producers = new_case("producers", begin_test);
+	TCase *tests = new_case("tasks", begin_test);
+	TCase *producers = new_case("producers", begin_test);
 
 	tcase_add_test(tests, join_waits_for_every_task);
 	tcase_add_test(tests, done_too_often);

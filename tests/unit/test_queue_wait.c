@@ -190,7 +190,8 @@ START_TEST(long_times_wait)
 {
 	const int64_t timeouts[] = { BROOD_FOREVER, brood_ms(60000), brood_ms(INT64_MAX),
 				     brood_us(INT64_MAX), INT64_MAX - 1,
-				     brood_until(brood_now() + 60000 * MS), brood_until(INT64_MAX) };
+				     brood_until(brood_now() + 60000 * MS),
+				     brood_until(INT64_MAX) };
 	struct waiting waiting = { .call = _i % CALLS, .timeout = timeouts[_i / CALLS] };
 	pid_t child;
 

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The family arena: made once, grown by anybody, shared by all; memory and references. */
+#include <pthread.h>
+
 #include "arena/arena.h"
 #include "support.h"
 
@@ -51,6 +53,42 @@ static int first_call_makes_it(void *unused)
 START_TEST(made_by_the_first_call)
 {
 	ck_assert_int_eq(run(first_call_makes_it, NULL), 0);
+}
+END_TEST
+
+static pthread_barrier_t at_once;
+
+static void *alloc_at_once(void *unused)
+{
+	(void)unused;
+	pthread_barrier_wait(&at_once);
+	return brood_alloc(NULL, 64);
+}
+
+/* The first calls of several threads. */
+static int first_calls_make_one(void *unused)
+{
+	pthread_t threads[8];
+	struct brood_segment_info info;
+
+	(void)unused;
+	pthread_barrier_init(&at_once, NULL, 8);
+	for (int i = 0; i < 8; i++)
+		must(pthread_create(&threads[i], NULL, alloc_at_once, NULL) == 0);
+	for (int i = 0; i < 8; i++) {
+		void *memory;
+
+		must(pthread_join(threads[i], &memory) == 0);
+		must(memory && brood_ref(NULL, memory));
+	}
+	must(brood_segment_stat(NULL, &info) == 0 && info.objects == 8);
+	return 0;
+}
+
+START_TEST(made_by_several_threads_at_once)
+{
+	for (int i = 0; i < 30; i++)
+		ck_assert_int_eq(run(first_calls_make_one, NULL), 0);
 }
 END_TEST
 
@@ -316,6 +354,7 @@ int main(void)
 
 	tcase_add_test(own, made_once);
 	tcase_add_test(own, made_by_the_first_call);
+	tcase_add_test(own, made_by_several_threads_at_once);
 	tcase_add_test(own, memory_of_the_dead_is_found);
 	tcase_add_test(tests, objects_made_later_are_for_all);
 	tcase_add_test(tests, memory_is_zeroed_and_aligned);

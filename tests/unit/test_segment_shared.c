@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Many at once: memory that several allocate, names that several want, also while some are killed. */
+/* Many at once: memory that several allocate, names that several want; some are killed. */
 #include <pthread.h>
 
 #include "support.h"

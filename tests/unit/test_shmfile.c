@@ -55,7 +55,7 @@ END_TEST
 /* Whose creator lives or is of another namespace, and what only looks like one, stays. */
 START_TEST(only_files_of_the_dead_are_reclaimed)
 {
-	static const char *const formats[] = {	/* namespace, pid, start: of a living creator */
+	static const char *const formats[] = {	/* namespace, pid, start of who lives */
 		"/dev/shm/.brood-%llx-%d-1%llu-0",	/* the number was another's then */
 		"/dev/shm/.brood-1%llx-%d-1%llu-0",
 		"/dev/shm/.brood-%llx-%d",
@@ -69,7 +69,8 @@ START_TEST(only_files_of_the_dead_are_reclaimed)
 
 	ck_assert_int_ge(fd, 0);
 	close(fd);
-	ck_assert_int_eq(sscanf(alive, "/dev/shm/.brood-%llx-%d-%llu-", &namespace, &pid, &start), 3);
+	ck_assert_int_eq(sscanf(alive, "/dev/shm/.brood-%llx-%d-%llu-", &namespace, &pid, &start),
+			 3);
 	for (int i = 0; i < FILES; i++) {
 		snprintf(paths[i], sizeof(paths[i]), formats[i], namespace, pid, start);
 		fd = open(paths[i], O_CREAT | O_EXCL | O_RDWR, 0600);

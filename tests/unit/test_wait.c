@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Waiting: time is kept, each wake-up finds somebody, signals do not end it, and it costs nothing. */
+/* Waiting: time is kept, each wake-up finds somebody, signals do not end it, it costs nothing. */
 #include <sys/time.h>
 #include <time.h>
 
@@ -69,7 +69,7 @@ START_TEST(results_are_those_of_the_attempt)
 	scene->tokens = 3;
 	ck_assert_int_eq(wait_for(scene, brood_ms(2)), 7);
 	ck_assert_int_eq(wait_for(scene, BROOD_FOREVER), 7);
-	ck_assert_int_eq(wait_for(scene, brood_until(1)), 7);	/* a last look when it is late */
+	ck_assert_int_eq(wait_for(scene, brood_until(1)), 7);	/* late: a last look */
 	ck_assert_int_eq(wait_for(scene, brood_until(1)), -ETIMEDOUT);
 	ck_assert(!brood__waitlist_any(&scene->list));
 }

@@ -13,8 +13,8 @@ static void begin_many(void)
 }
 
 /*
- * In place of the C library's. On a busy machine a yield may take so long that what is waited for has
- * happened after it, and nobody would ever sleep.
+ * In place of the C library's. On a busy machine a yield may take so long that what is waited for
+ * has happened after it, and nobody would ever sleep.
  */
 static bool no_yield;
 
@@ -130,7 +130,8 @@ static int play(void *arg)
 
 	no_yield = true;
 	for (uint32_t turn = player->side; turn < TURNS; turn += 2) {
-		must(wait_for(&pong->lists[player->side], my_turn, player, &pong->events[turn]) == 0);
+		must(wait_for(&pong->lists[player->side], my_turn, player,
+			      &pong->events[turn]) == 0);
 		dawdle(&seed);
 		give(&pong->events[turn + 1], &pong->turn, &pong->lists[!player->side]);
 	}
