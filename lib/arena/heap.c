@@ -271,6 +271,7 @@ void brood__block_publish(struct brood_segment *segment, void *content, enum bro
 	size_t size = brood__block_bytes(block);
 
 	(void)segment;
+	brood__assert(brood__block_state(block) == BROOD__CLAIMED);
 	atomic_store_explicit(&block->kind, kind, memory_order_relaxed);
 	/* A3 */
 	atomic_store_explicit(&block->word, with_size(size) | BROOD__LIVE, memory_order_seq_cst);
@@ -280,6 +281,7 @@ void brood__block_drop(struct brood_segment *segment, void *content)
 {
 	struct brood__block *block = (struct brood__block *)content - 1;
 
+	brood__assert(brood__block_state(block) == BROOD__CLAIMED);
 	make_free(segment, block, atomic_load_explicit(&block->word, memory_order_relaxed));
 }
 

@@ -124,6 +124,7 @@ static int take_entry(struct brood__members *members, uint32_t from, uint32_t to
 
 static void give_entry_back(struct brood__members *members, uint32_t id)
 {
+	brood__assert(!brood__life_dead(brood__life_of(members, id)));
 	brood__self->ids[members->seat] = 0;
 	brood__life_end(&members->table[id].life);
 	atomic_fetch_sub_explicit(&members->here, 1, memory_order_release);

@@ -187,4 +187,15 @@ static inline void brood__relax(void)
 	caa_cpu_relax();
 }
 
+/* The line will be written soon: ask the core that has it for it, and do not wait. */
+static inline void brood__prefetch_write(const void *line)
+{
+#if defined(__x86_64__)
+	/* __builtin_prefetch is a prefetch for reading on x86-64 without -mprfchw. */
+	__asm__ volatile("prefetchw %0" : : "m"(*(const char *)line));
+#else
+	__builtin_prefetch(line, 1);
+#endif
+}
+
 #endif

@@ -12,8 +12,10 @@
  *	hand to the user     word = RESERVED;  offer = none   offered and RESERVED: free, once
  *	keep                 word = HELD                      free
  *
- * A member that got many messages at once keeps the spares that they need for the next time, in a
- * chain through the notes of the buffers. Chains are read by their member only.
+ * A member that puts or gets many messages at once keeps the spares that they need for the next
+ * time, in a chain through the notes of the buffers: its pocket. Chains are read by their member
+ * only. First in, first out, so that buffers stay in the order in which they lie in memory: a line
+ * holds eight of their words, and moves between cores once for all eight.
  *
  * An orphan is a message without a holder. `orphans` = { changes | there may be some }: whoever
  * finds none clears the bit by a CAS, which fails if another was made since its search began. The
@@ -41,46 +43,36 @@ static bool take_word(struct brood_queue *queue, uint32_t buffer, uint64_t from,
 						       memory_order_acq_rel, memory_order_relaxed);
 }
 
-static void set_offer(const struct call *call, uint32_t buffer, uint64_t done)
-{
-	uint64_t offer = atomic_load_explicit(&call->hand->offer, memory_order_relaxed);
-
-	offer = (offer_done(offer) + done) << BUFFER_BITS | buffer;
-	atomic_store_explicit(&call->hand->offer, offer, memory_order_release);	/* Q4, Q9 */
-}
-
-static uint32_t offered(const struct call *call)
-{
-	return offer_buffer(atomic_load_explicit(&call->hand->offer, memory_order_relaxed));
-}
-
-/* In the pocket, or back to the pool if that is full. */
-static void keep(const struct call *call, uint32_t buffer)
+void brood__keep(const struct call *call, uint32_t buffer)
 {
 	struct brood__hand *hand = call->hand;
 
+	brood__assert(buffer_held_by(load_word(call->queue, buffer), call->me));
 	if (hand->kept_count >= call->queue->keep) {
 		store_word(call->queue, buffer, BUFFER_GONE);
 		brood__owned(call, -1);
 		return;
 	}
 	store_word(call->queue, buffer, buffer_word(call->me, BUFFER_HELD, 0, 0));
-	atomic_store_explicit(queue_note(call->queue, buffer), hand->kept, memory_order_relaxed);
-	hand->kept = buffer;
+	queue_chain(call->queue, buffer, 0, NO_BUFFER);
+	if (hand->kept == NO_BUFFER)
+		hand->kept = buffer;
+	else
+		queue_chain(call->queue, hand->kept_last, 0, buffer);
+	hand->kept_last = buffer;
 	hand->kept_count++;
 }
 
-static uint32_t take_kept(const struct call *call)
+void brood__keep_first(const struct call *call, uint32_t buffer)
 {
 	struct brood__hand *hand = call->hand;
-	uint32_t buffer = hand->kept;
 
-	if (buffer == NO_BUFFER)
-		return NO_BUFFER;
-	hand->kept = (uint32_t)atomic_load_explicit(queue_note(call->queue, buffer),
-						    memory_order_relaxed) & NO_BUFFER;
-	hand->kept_count--;
-	return buffer;
+	brood__assert(buffer_kind(load_word(call->queue, buffer)) == BUFFER_HELD);
+	queue_chain(call->queue, buffer, 0, hand->kept);
+	if (hand->kept == NO_BUFFER)
+		hand->kept_last = buffer;
+	hand->kept = buffer;
+	hand->kept_count++;
 }
 
 static int warm(const struct call *call, uint32_t buffer)
@@ -146,18 +138,22 @@ static int64_t allocate(const struct call *call)
 	return -ENOBUFS;
 }
 
-void brood__offer_next(const struct call *call)
+void brood__stock(const struct call *call, uint32_t n)
 {
-	uint32_t next = take_kept(call);
+	if (n > call->queue->keep)
+		n = call->queue->keep;
+	while (call->hand->kept_count < n) {
+		int64_t buffer = allocate(call);
 
-	set_offer(call, next, 0);
-	if (next != NO_BUFFER)
-		store_word(call->queue, next, buffer_word(call->me, BUFFER_OFFERED, 0, 0));
+		if (buffer < 0)
+			return;
+		brood__keep(call, (uint32_t)buffer);
+	}
 }
 
 int brood__spare(const struct call *call)
 {
-	int64_t buffer = offered(call);
+	int64_t buffer = hand_offered(call->hand);
 
 	if (brood__likely(buffer != NO_BUFFER))
 		return 0;
@@ -168,37 +164,72 @@ int brood__spare(const struct call *call)
 		buffer = allocate(call);	/* dead members had some */
 	if (buffer < 0)
 		return (int)buffer;
+	brood__assert(buffer_kind(load_word(call->queue, (uint32_t)buffer)) == BUFFER_HELD);
 	brood__offer(call, (uint32_t)buffer, 0);
 	return 0;
 }
 
 void brood__offer(const struct call *call, uint32_t buffer, uint64_t done)
 {
-	uint32_t former = offered(call);
+	uint32_t former = hand_offered(call->hand);
 
 	if (former != NO_BUFFER)
-		keep(call, former);
-	set_offer(call, buffer, done);
+		brood__keep(call, former);
+	hand_offer(call->hand, buffer, done);
 	store_word(call->queue, buffer,
 		   buffer_change(load_word(call->queue, buffer), call->me, BUFFER_OFFERED));
 }
 
 void brood__count_done(const struct call *call)
 {
-	set_offer(call, offered(call), 1);
+	hand_offer(call->hand, hand_offered(call->hand), 1);
 }
 
 void brood__unoffer(const struct call *call)
 {
-	set_offer(call, NO_BUFFER, 0);
+	hand_offer(call->hand, NO_BUFFER, 0);
 }
 
 void brood__give_back(const struct call *call, uint32_t buffer)
 {
-	if (offered(call) == NO_BUFFER)
+	if (hand_offered(call->hand) == NO_BUFFER)
 		brood__offer(call, buffer, 0);
 	else
-		keep(call, buffer);
+		brood__keep(call, buffer);
+}
+
+/* Those that fit go into the pocket as the chain that they are. */
+void brood__give_back_chain(const struct call *call, uint32_t buffer)
+{
+	struct brood_queue *queue = call->queue;
+	struct brood__hand *hand = call->hand;
+	const uint64_t held = buffer_word(call->me, BUFFER_HELD, 0, 0);
+	uint32_t first, last = NO_BUFFER, next;
+
+	if (hand_offered(hand) == NO_BUFFER) {
+		next = queue_next(queue, buffer);
+		brood__offer(call, buffer, 0);
+		buffer = next;
+	}
+	first = buffer;
+	while (buffer != NO_BUFFER && hand->kept_count < queue->keep) {
+		store_word(queue, buffer, held);
+		hand->kept_count++;
+		last = buffer;
+		buffer = queue_next(queue, buffer);
+	}
+	if (last != NO_BUFFER) {
+		queue_chain(queue, last, 0, NO_BUFFER);
+		if (hand->kept == NO_BUFFER)
+			hand->kept = first;
+		else
+			queue_chain(queue, hand->kept_last, 0, first);
+		hand->kept_last = last;
+	}
+	for (; buffer != NO_BUFFER; buffer = next) {
+		next = queue_next(queue, buffer);
+		brood__keep(call, buffer);
+	}
 }
 
 /* The orphan that was put first, by the position in its note. */

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * get and get_many: a swap, and a copy out of what it gave.
+ * get: a swap, and a copy out of what it gave.
  *
- * A message is acknowledged by finishing the swap that gave it (swap_ring.c), several by giving
- * back the leased buffers that the call chained up; that is the last thing that a call does, or,
- * in a joinable queue, the first thing that the next call does. Dying before it lets the sweep
- * deliver the message again.
+ * A message is acknowledged by finishing the swap that gave it (swap_ring.c); that is the last
+ * thing that a call does, or, in a joinable queue, the first thing that the next call does. Dying
+ * before it lets the sweep deliver the message again.
  */
 #include <errno.h>
 
@@ -75,7 +74,7 @@ static int64_t at_the_end(const struct call *call, size_t room, int64_t error)
 }
 
 /* At once or not at all. An empty answer counts only if no orphan came while we looked. */
-static int64_t take_now(const struct call *call, size_t room)
+int64_t brood__take_now(const struct call *call, size_t room)
 {
 	struct brood_queue *queue = call->queue;
 	uint64_t seen;
@@ -103,7 +102,7 @@ static ssize_t try_take(void *arg)
 {
 	const struct taking *taking = arg;
 
-	return queue_destroyed(taking->call) ? -ESTALE : take_now(taking->call, taking->room);
+	return queue_destroyed(taking->call) ? -ESTALE : brood__take_now(taking->call, taking->room);
 }
 
 static int64_t wait_and_take(const struct call *call, size_t room, int64_t timeout)
@@ -117,12 +116,12 @@ static int64_t wait_and_take(const struct call *call, size_t room, int64_t timeo
 		.watched = queue->users.mask,
 		.timeout = timeout,
 		.me = call->me,
-		.streaming = call->hand->get_streak,
+		.gather = call->hand->get_streak ? queue->get_gather : 0,
 	};
 
 	call->hand->get_streak = 0;
 	if (brood__no_wait(timeout))	/* what a dead member had counts as being in the queue */
-		return brood__member_sweep(members) ? take_now(call, room) : -EAGAIN;
+		return brood__member_sweep(members) ? brood__take_now(call, room) : -EAGAIN;
 	return brood__wait(&wait, try_take, &taking);
 }
 
@@ -131,7 +130,7 @@ int64_t brood__take(const struct call *call, size_t room, int64_t timeout)
 	int64_t buffer;
 
 	ring_finish(call);
-	buffer = take_now(call, room);
+	buffer = brood__take_now(call, room);
 	if (brood__likely(buffer >= 0))
 		call->hand->get_streak = 1;
 	else if (buffer == -EAGAIN)
@@ -151,43 +150,26 @@ void brood__hold(const struct call *call, uint32_t buffer)
 	uint64_t word = atomic_load_explicit(queue_word(queue, buffer), memory_order_relaxed);
 	uint64_t want = atomic_load_explicit(&hand->want, memory_order_relaxed);
 
+	brood__assert(hand->pending == PENDING_GET ? slot_buffer(want) == buffer :
+						     buffer_kind(word) == BUFFER_LEASED);
 	if (hand->pending == PENDING_GET) {
 		queue_chain(queue, buffer, slot_position(want), NO_BUFFER);
 		atomic_store_explicit(queue_word(queue, buffer),
 				      buffer_change(word, call->me, BUFFER_LEASED),
 				      memory_order_release);	/* Q3 */
-		brood__offer_next(call);
+		offer_next(call);
 		atomic_store_explicit(&hand->want, 0, memory_order_release);	/* Q5 */
 	}
 	hand->got = NO_BUFFER;
 	hand->pending = PENDING_NONE;
 }
 
-/* What the buffer holds, bounded by what it can hold. */
-static size_t contents(const struct call *call, uint32_t buffer, uint32_t *flags)
-{
-	uint64_t word = atomic_load_explicit(queue_word(call->queue, buffer), memory_order_acquire);
-	size_t length = buffer_length(word);
-
-	*flags = buffer_flags(word);
-	return length < call->queue->max_bytes ? length : call->queue->max_bytes;
-}
-
 void brood__show(const struct call *call, uint32_t buffer, struct brood_message *message)
 {
 	message->data = queue_bytes(call->queue, buffer);
-	message->length = contents(call, buffer, &message->flags);
+	message->length = buffer_contents(call, buffer, &message->flags);
 	message->size = call->queue->max_bytes;
 	message->buffer = buffer;
-}
-
-static ssize_t copy_out(const struct call *call, uint32_t buffer, void *data, uint32_t *flags)
-{
-	size_t length = contents(call, buffer, flags);
-
-	if (length)	/* data may be NULL if not */
-		memcpy(data, queue_bytes(call->queue, buffer), length);
-	return (ssize_t)length;
 }
 
 ssize_t brood_queue_get_flags(struct brood_queue *queue, void *data, size_t size, uint32_t *flags,
@@ -204,7 +186,8 @@ ssize_t brood_queue_get_flags(struct brood_queue *queue, void *data, size_t size
 	else
 		result = brood__take(&call, size, timeout);
 	if (brood__likely(result >= 0)) {
-		result = copy_out(&call, (uint32_t)result, data, flags ? flags : &unused);
+		result = (ssize_t)copy_out(&call, (uint32_t)result, data,
+						  flags ? flags : &unused);
 		if (brood__likely(!queue->joinable))
 			brood__ring_finish(&call);
 	}
@@ -215,63 +198,4 @@ ssize_t brood_queue_get_flags(struct brood_queue *queue, void *data, size_t size
 ssize_t brood_queue_get(struct brood_queue *queue, void *data, size_t size, int64_t timeout)
 {
 	return brood_queue_get_flags(queue, data, size, NULL, timeout);
-}
-
-/* Append to the chain of what this call got. */
-static void append(const struct call *call, uint32_t last, uint32_t buffer)
-{
-	_Atomic uint64_t *note = queue_note(call->queue, last);
-	uint64_t of_last = atomic_load_explicit(note, memory_order_relaxed);
-
-	queue_chain(call->queue, last, of_last >> BUFFER_BITS, buffer);
-}
-
-static ssize_t take_many(const struct call *call, struct brood_message *messages, size_t n,
-			 int64_t timeout)
-{
-	uint32_t first = NO_BUFFER, last = NO_BUFFER;
-	int64_t result = 0;
-	size_t i = 0;
-
-	for (; i < n; i++) {
-		result = i ? take_now(call, messages[i].size) :
-			     brood__take(call, messages[i].size, timeout);
-		if (result < 0)
-			break;
-		brood__hold(call, (uint32_t)result);
-		if (first == NO_BUFFER)
-			first = (uint32_t)result;
-		else
-			append(call, last, (uint32_t)result);
-		last = (uint32_t)result;
-		messages[i].length = (size_t)copy_out(call, last, messages[i].data,
-						      &messages[i].flags);
-	}
-	if (i == 0)
-		return result;
-	brood__notify_many(&call->segment->members, &call->queue->writers, i - 1);
-	call->hand->got = first;
-	call->hand->pending = PENDING_MANY;
-	return (ssize_t)i;
-}
-
-ssize_t brood_queue_get_many(struct brood_queue *queue, struct brood_message *messages, size_t n,
-			     int64_t timeout)
-{
-	struct call call;
-	ssize_t result = brood__queue_enter(queue, &call);
-
-	if (result)
-		return result;
-	for (size_t i = 0; messages && i < n; i++)
-		if (!messages[i].data && messages[i].size)
-			result = -EINVAL;
-	if (!messages || n == 0)
-		result = -EINVAL;
-	if (result == 0)
-		result = take_many(&call, messages, n, timeout);
-	if (result > 0 && !queue->joinable)
-		brood__ring_finish(&call);
-	queue_leave(&call);
-	return result;
 }

@@ -53,8 +53,7 @@ int brood_queue_reserve(struct brood_queue *queue, struct brood_message *message
 	ring_finish(&call);
 	result = message ? brood__spare(&call) : -EINVAL;
 	if (result == 0) {
-		buffer = offer_buffer(atomic_load_explicit(&call.hand->offer,
-							   memory_order_relaxed));
+		buffer = hand_offered(call.hand);
 		reserve_again(&call, buffer);
 		brood__show(&call, buffer, message);
 	}
@@ -93,8 +92,7 @@ int brood_queue_commit(struct brood_queue *queue, struct brood_message *message,
 
 	if (result)
 		return result;
-	if (queue->producers_end)
-		result = brood__producer_begins(&call);
+	result = check_producer(&call);
 	if (result == 0)
 		result = commit(&call, message, timeout);
 	queue_leave(&call);

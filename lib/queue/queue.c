@@ -16,10 +16,12 @@
 #include "queue/queue.h"
 
 #define MAX_BYTES_LIMIT (1ull << 30)
-#define EXTRA_LEAST 64u
+#define EXTRA_LEAST 256u
 #define EXTRA_MOST 1024u
-#define KEEPERS 16u		/* so many members may fill their pockets from the extra buffers */
+#define KEEPERS 8u		/* so many members may fill their pockets from the extra buffers */
 #define KEEP_MOST 64u
+#define PUT_GATHER_MOST 400u	/* pauses: about the time in which that many messages go through */
+#define GET_GATHER_MOST 100u	/* who waits for a message is waited for more often */
 
 static const struct brood__kind_ops ops = { .sweep = brood__queue_sweep };
 
@@ -53,6 +55,11 @@ static uint64_t round_up(uint64_t n, uint64_t step)
 	return (n + step - 1) / step * step;
 }
 
+static uint32_t least(uint32_t a, uint32_t b)
+{
+	return a < b ? a : b;
+}
+
 static uint64_t power_of_two(uint64_t n)
 {
 	uint64_t power = 1;
@@ -81,6 +88,8 @@ static void lay_out(struct brood_queue *queue)
 	queue->bytes_at = round_up(queue->notes_at + queue->buffers * sizeof(uint64_t),
 				   BROOD__LINE);
 	queue->object.bytes = queue->bytes_at + queue->buffers * queue->stride;
+	queue->put_gather = least(queue->capacity * 3 / 8, PUT_GATHER_MOST);
+	queue->get_gather = least(queue->capacity * 3 / 8, GET_GATHER_MOST);
 }
 
 /* What must be memory from the start: all, or all up to the buffers that the slots hold. */
@@ -115,7 +124,7 @@ static int plan(struct brood_queue *shape, const struct brood_queue_opts *opts,
 		.producers_end = opts->producers_end,
 		.joinable = opts->joinable,
 		.extra = (uint32_t)extra,
-		.keep = extra / KEEPERS < KEEP_MOST ? (uint32_t)(extra / KEEPERS) : KEEP_MOST,
+		.keep = least((uint32_t)extra / KEEPERS, KEEP_MOST),
 	};
 	if (opts->name)
 		strcpy(shape->object.name, opts->name);
@@ -198,6 +207,7 @@ static bool is_sound(const struct brood_segment *segment, const struct brood_que
 	       shape.stride == queue->stride && shape.sparse == queue->sparse &&
 	       shape.slots_at == queue->slots_at && shape.words_at == queue->words_at &&
 	       shape.notes_at == queue->notes_at && shape.bytes_at == queue->bytes_at &&
+	       shape.put_gather == queue->put_gather && shape.get_gather == queue->get_gather &&
 	       shape.object.bytes == queue->object.bytes &&
 	       shape.object.bytes <= block - sizeof(struct brood__block) &&
 	       block <= segment->bytes - brood__offset(segment, queue);

@@ -3,8 +3,8 @@
  * Floor 6, inside: the words of a queue, each defined once, here.
  *
  * swap_ring.c moves buffers in and out of slots, buffers.c looks after those that are in nobody's
- * slot, repair.c puts right what a dead member left; put.c, get.c, place.c, tasks.c and queue.c
- * are the public calls.
+ * slot, repair.c puts right what a dead member left; put.c, get.c, batch.c, place.c, tasks.c,
+ * state.c and queue.c are the public calls.
  */
 #ifndef BROOD_QUEUE_INTERNAL_H
 #define BROOD_QUEUE_INTERNAL_H
@@ -94,7 +94,9 @@ static inline size_t buffer_length(uint64_t word)
 /* The same message under another holder and kind. */
 static inline uint64_t buffer_change(uint64_t word, uint32_t holder, enum buffer_kind kind)
 {
-	return buffer_word(holder, kind, buffer_flags(word), buffer_length(word));
+	const uint64_t message = (uint64_t)BROOD_REDELIVERED << FLAGS_SHIFT | UINT32_MAX;
+
+	return (word & message) | buffer_word(holder, kind, 0, 0);
 }
 
 #define BUFFER_GONE ((uint64_t)BUFFER_FREE << 44 | WARM)	/* free, used before */
@@ -114,16 +116,16 @@ struct brood__hand {
 	_Alignas(BROOD__LINE) _Atomic uint64_t want;	/* the slot word that the swap replaces, 0 */
 	_Atomic uint64_t offer;	/* { task_done calls ever made:44 | buffer offered in the swap:20 } */
 	_Atomic uint32_t producer;	/* { registrations ever made:31 | registered now:1 } */
-	_Atomic uint32_t used;	/* 1 between first use and sweep */
 	_Atomic uint32_t owned;	/* buffers that are the member's: offered, pocketed, with the user */
+	_Atomic uint8_t used;	/* 1 between first use and sweep */
 	/* The member's own. */
-	uint32_t kept;		/* chain of HELD buffers */
+	uint8_t pending;	/* enum pending */
+	uint8_t put_streak : 1, get_streak : 1;	/* the last call found room, or a message, at once */
+	uint8_t kept_count;
+	uint32_t kept, kept_last;	/* chain of HELD buffers: the first is used first */
+	uint32_t got;		/* chain of LEASED buffers of a get or get_many */
 	uint64_t put_at, get_at;	/* not ahead of the true tail and head */
 	uint64_t head_seen;	/* the head has been here */
-	uint32_t got;		/* chain of LEASED buffers of a get or get_many */
-	uint8_t kept_count;
-	uint8_t pending;	/* enum pending */
-	uint8_t put_streak, get_streak;	/* the last call found room, or a message, at once */
 };
 
 _Static_assert(sizeof(struct brood__hand) == BROOD__LINE, "a hand is a line");
@@ -138,6 +140,21 @@ static inline uint64_t offer_done(uint64_t offer)
 	return offer >> BUFFER_BITS;
 }
 
+/* The buffer that the hand's member offers. */
+static inline uint32_t hand_offered(const struct brood__hand *hand)
+{
+	return offer_buffer(atomic_load_explicit(&hand->offer, memory_order_relaxed));
+}
+
+/* Offer another, and count `done` in the same store. */
+static inline void hand_offer(struct brood__hand *hand, uint32_t buffer, uint64_t done)
+{
+	uint64_t offer = atomic_load_explicit(&hand->offer, memory_order_relaxed);
+
+	offer = (offer & ~(uint64_t)NO_BUFFER) + (done << BUFFER_BITS) + buffer;
+	atomic_store_explicit(&hand->offer, offer, memory_order_release);	/* Q4, Q9 */
+}
+
 /* ---- the queue ---- */
 
 struct brood_queue {
@@ -149,6 +166,7 @@ struct brood_queue {
 	uint32_t producers_end;
 	uint32_t joinable;
 	uint32_t keep;		/* spares that a member may pocket, beyond the one it offers */
+	uint32_t put_gather, get_gather;	/* brood__wait.gather for who streams */
 	uint32_t extra;		/* buffers that members may own beyond one each, all together */
 	uint32_t sparse;	/* buffers get memory when they are first used */
 	/* Hints: never ahead of the truth. */
@@ -187,6 +205,12 @@ static inline void queue_chain(struct brood_queue *queue, uint32_t buffer, uint6
 			      memory_order_relaxed);
 }
 
+static inline uint32_t queue_next(struct brood_queue *queue, uint32_t buffer)
+{
+	return (uint32_t)atomic_load_explicit(queue_note(queue, buffer), memory_order_relaxed) &
+	       NO_BUFFER;
+}
+
 static inline void *queue_bytes(struct brood_queue *queue, uint32_t buffer)
 {
 	return (char *)queue + queue->bytes_at + buffer * queue->stride;
@@ -201,12 +225,45 @@ struct call {
 	uint32_t me;
 };
 
+/* Copy a message into a buffer that is, or will be, offered. */
+static inline void queue_fill(const struct call *call, uint32_t buffer, const void *data,
+			      size_t length)
+{
+	if (length)	/* data may be NULL if not */
+		memcpy(queue_bytes(call->queue, buffer), data, length);
+	atomic_store_explicit(queue_word(call->queue, buffer),
+			      buffer_word(call->me, BUFFER_OFFERED, 0, length),
+			      memory_order_release);	/* Q3 */
+}
+
+/* What the buffer holds, bounded by what it can hold. */
+static inline size_t buffer_contents(const struct call *call, uint32_t buffer, uint32_t *flags)
+{
+	uint64_t word = atomic_load_explicit(queue_word(call->queue, buffer), memory_order_acquire);
+	size_t length = buffer_length(word);
+
+	*flags = buffer_flags(word);
+	return length < call->queue->max_bytes ? length : call->queue->max_bytes;
+}
+
+/* Copy a message that was taken; its length. */
+static inline size_t copy_out(const struct call *call, uint32_t buffer, void *data, uint32_t *flags)
+{
+	size_t length = buffer_contents(call, buffer, flags);
+
+	if (length)	/* data may be NULL if not */
+		memcpy(data, queue_bytes(call->queue, buffer), length);
+	return length;
+}
+
 int brood__queue_enter(struct brood_queue *queue, struct call *call);
 void brood__queue_first_use(struct call *call);
 bool brood__queue_alive(const struct brood_segment *segment, const struct brood_queue *queue);
 
 static inline void queue_leave(const struct call *call)
 {
+	brood__assert(atomic_load(&call->segment->members.table[call->me].inside) ==
+		      brood__offset(call->segment, call->queue));
 	atomic_store_explicit(&call->segment->members.table[call->me].inside, 0,
 			      memory_order_release);	/* H2 */
 }
@@ -230,12 +287,6 @@ uint64_t brood__ring_tail(struct brood_queue *queue, uint64_t *word);
 uint64_t brood__ring_head(struct brood_queue *queue, uint64_t *word);
 /* Do the stores that the last swap left undone; a get is acknowledged by it. */
 void brood__ring_finish(const struct call *call);
-/*
- * The same in two halves, for a put that is pending: the buffer that it gave, whose word the caller
- * sets; then it is offered.
- */
-uint32_t brood__ring_spare(const struct call *call);
-void brood__ring_offer(const struct call *call);
 /* Acknowledge one message, if one is pending, and count a task_done, both in one store. */
 void brood__ring_finish_done(const struct call *call);
 
@@ -249,6 +300,25 @@ static inline void ring_finish(const struct call *call)
 
 /* See to it that the hand offers a buffer. 0, -ENOBUFS, -ENOSPC. */
 int brood__spare(const struct call *call);
+/* See to it that the pocket holds n more, if there are that many and so many may be kept. */
+void brood__stock(const struct call *call, uint32_t n);
+/* Take the one from the pocket that has been there longest: HELD; NO_BUFFER if it is empty. */
+static inline uint32_t take_kept(const struct call *call)
+{
+	struct brood__hand *hand = call->hand;
+	uint32_t buffer = hand->kept;
+
+	if (buffer != NO_BUFFER) {
+		hand->kept = queue_next(call->queue, buffer);
+		hand->kept_count--;
+	}
+	return buffer;
+}
+
+/* Into the pocket a buffer that is HELD, or LEASED and acknowledged by this; if it is full, free. */
+void brood__keep(const struct call *call, uint32_t buffer);
+/* Back into the pocket, as the one to be taken next. */
+void brood__keep_first(const struct call *call, uint32_t buffer);
 /*
  * Offer this buffer in place of what the hand offers, which is kept; counts `done` in the same
  * store.
@@ -258,25 +328,46 @@ void brood__offer(const struct call *call, uint32_t buffer, uint64_t done);
 void brood__count_done(const struct call *call);
 /* The hand offers nothing any more; the buffer stays what its word says. */
 void brood__unoffer(const struct call *call);
-/* In place of a buffer that was swapped away, the next spare from the pocket is offered, if any. */
-void brood__offer_next(const struct call *call);
+/*
+ * In place of a buffer that was swapped away, the next spare from the pocket is offered, if any;
+ * which.
+ */
+static inline uint32_t offer_next(const struct call *call)
+{
+	uint32_t next = take_kept(call);
+
+	hand_offer(call->hand, next, 0);
+	if (next != NO_BUFFER)
+		atomic_store_explicit(queue_word(call->queue, next),
+				      buffer_word(call->me, BUFFER_OFFERED, 0, 0),
+				      memory_order_release);	/* Q3 */
+	return next;
+}
+
 /* A buffer became the member's (1), or another's (-1). */
 void brood__owned(const struct call *call, int change);
 /* A buffer of the caller's that nobody needs any more: keep it or free it. */
 void brood__give_back(const struct call *call, uint32_t buffer);
+/* A chain of them, from the first on. */
+void brood__give_back_chain(const struct call *call, uint32_t buffer);
 /* Take the oldest orphan of at most `room` bytes: as brood__ring_get. */
 int64_t brood__orphan_get(const struct call *call, size_t room);
 /* An orphan was made: readers look for it. */
 void brood__orphans_changed(struct brood_queue *queue);
 size_t brood__orphans_count(struct brood_queue *queue);
 
-/* ---- put.c, get.c: what the in-place calls share with those that copy ---- */
+/* ---- put.c, get.c: what the batches and the in-place calls share with put and get ---- */
 
 /* Put the offered buffer, whose word is set; waits. As brood_queue_put, but tells nobody. */
 int brood__put_offered(const struct call *call, size_t untold, int64_t timeout);
+/* Fill the offered buffer and put it. */
+int brood__put_copy(const struct call *call, const struct brood_message *message, size_t untold,
+		    int64_t timeout);
 void brood__tell_readers(const struct call *call, size_t messages);
 /* Get a message; waits. Its buffer, pending, or an error as of brood_queue_get. */
 int64_t brood__take(const struct call *call, size_t room, int64_t timeout);
+/* The same, but does not wait, and nothing may be pending. */
+int64_t brood__take_now(const struct call *call, size_t room);
 /* Make the pending message a lease. */
 void brood__hold(const struct call *call, uint32_t buffer);
 void brood__show(const struct call *call, uint32_t buffer, struct brood_message *message);
@@ -292,10 +383,16 @@ static inline uint32_t members_used(const struct call *call)
 	return used < call->queue->members ? used : call->queue->members;
 }
 
+int brood__producer_begins(const struct call *call);
+
+static inline int check_producer(const struct call *call)
+{
+	return brood__likely(!call->queue->producers_end) ? 0 : brood__producer_begins(call);
+}
+
 bool brood__tasks_open(const struct call *call);
 /* A task_done was counted: wake who joins if it was the last. */
 void brood__task_was_done(const struct call *call);
-int brood__producer_begins(const struct call *call);
 void brood__producer_ends(struct brood__members *members, struct brood_queue *queue,
 			  struct brood__hand *hand);
 /* All producers that registered have ended, and there were enough of them. */

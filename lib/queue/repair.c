@@ -13,7 +13,7 @@
  *
  * Nothing here waits, and nobody waits for it: until it is done some buffers are missing, no more.
  */
-#include "queue/queue.h"
+#include "queue/swap_ring.h"
 
 struct repair {
 	struct brood_queue *queue;
@@ -57,11 +57,7 @@ static bool is_wanted(const struct repair *repair, uint64_t word)
 /* What the dead one's CAS installed if it happened. Unique: nobody else could offer `mine`. */
 static uint64_t outcome(const struct repair *repair, uint64_t want, uint32_t mine)
 {
-	uint64_t position = slot_position(want);
-
-	if (want & SLOT_FULL)
-		return slot_word((position + repair->queue->ring) & POSITION_MASK, 0, mine);
-	return slot_word(position, SLOT_FULL, mine);
+	return want & SLOT_FULL ? after_get(repair->queue, want, mine) : after_put(want, mine);
 }
 
 /* The order of the three looks is the proof's: Q2, then Q5, then Q3. */
@@ -75,15 +71,6 @@ static bool swap_happened(const struct repair *repair, uint64_t want, uint32_t m
 	       !is_of_dead(repair, mine);
 }
 
-static void store_offer(const struct repair *repair, uint32_t buffer)
-{
-	uint64_t offer = atomic_load_explicit(&repair->hand->offer, memory_order_relaxed);
-
-	/* Q4 */
-	atomic_store_explicit(&repair->hand->offer, offer_done(offer) << BUFFER_BITS | buffer,
-			      memory_order_release);
-}
-
 static void finish_swap(const struct repair *repair, uint64_t want)
 {
 	struct brood_queue *queue = repair->queue;
@@ -95,7 +82,7 @@ static void finish_swap(const struct repair *repair, uint64_t want)
 		queue_chain(queue, theirs, slot_position(want), NO_BUFFER);
 	atomic_store_explicit(queue_word(queue, theirs), buffer_change(word, repair->dead, kind),
 			      memory_order_release);	/* Q3 */
-	store_offer(repair, NO_BUFFER);
+	hand_offer(repair->hand, NO_BUFFER, 0);
 }
 
 /*
@@ -129,7 +116,7 @@ static void free_spare(const struct repair *repair)
 		if (buffer_held_by(word, repair->dead))
 			change_word(repair, mine, word, BUFFER_GONE);
 	}
-	store_offer(repair, NO_BUFFER);
+	hand_offer(repair->hand, NO_BUFFER, 0);
 }
 
 static bool release_held(const struct repair *repair)

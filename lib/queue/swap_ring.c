@@ -63,27 +63,9 @@
  */
 #include <errno.h>
 
-#include "queue/queue.h"
+#include "queue/swap_ring.h"
 
-enum {
-	WALK_AT_MOST = 1000000,
-	HINT_EVERY = 8,	/* hints are stored once a line of slot words */
-};
-
-static uint64_t load_slot(struct brood_queue *queue, uint64_t position)
-{
-	return atomic_load_explicit(queue_slot(queue, position), memory_order_acquire);	/* Q2 */
-}
-
-static uint64_t next_position(uint64_t position)
-{
-	return (position + 1) & POSITION_MASK;
-}
-
-static uint64_t hinted(const _Atomic uint64_t *hint)
-{
-	return atomic_load_explicit(hint, memory_order_acquire) & POSITION_MASK;	/* Q6 */
-}
+#define WALK_AT_MOST 1000000
 
 /*
  * The later of the hint and what the member itself has seen, which is of use when it is slightly
@@ -95,12 +77,6 @@ static uint64_t start(const struct brood_queue *queue, const _Atomic uint64_t *h
 	int64_t ahead = position_after(seen, at);
 
 	return ahead > 0 && ahead <= queue->ring ? seen : at;
-}
-
-static void hint_at(_Atomic uint64_t *hint, uint64_t position)
-{
-	if (position % HINT_EVERY == 0)
-		atomic_store_explicit(hint, position, memory_order_release);	/* Q6 */
 }
 
 /*
@@ -192,31 +168,17 @@ static bool has_room(const struct call *call, uint64_t position)
 	return position_after(slot_position(word), first) > 0;
 }
 
-/* Q1, W1. What the swap replaces is told first (Q5), and stays told until it is finished. */
-static bool swap(const struct call *call, uint64_t position, uint64_t from, uint64_t to)
-{
-	atomic_store_explicit(&call->hand->want, from, memory_order_release);
-	return atomic_compare_exchange_strong_explicit(queue_slot(call->queue, position), &from, to,
-						       memory_order_seq_cst, memory_order_relaxed);
-}
-
-/* A call that gives up must not leave a want whose buffer will be offered again. */
 static int64_t give_up(const struct call *call, int64_t error)
 {
-	atomic_store_explicit(&call->hand->want, 0, memory_order_release);	/* Q5 */
+	swap_give_up(call->hand);
 	return error;
-}
-
-static uint32_t offered(const struct brood__hand *hand)
-{
-	return offer_buffer(atomic_load_explicit(&hand->offer, memory_order_relaxed));
 }
 
 int brood__ring_put(const struct call *call)
 {
 	struct brood_queue *queue = call->queue;
 	struct brood__hand *hand = call->hand;
-	uint32_t mine = offered(hand);
+	uint32_t mine = hand_offered(hand);
 	uint64_t position = hand->put_at, word = load_slot(queue, position);
 
 	/* Nobody else has put since our last put: no need to ask the hint. */
@@ -231,7 +193,7 @@ int brood__ring_put(const struct call *call)
 			return (int)give_up(call, -EAGAIN);
 		if (slot_buffer(word) >= queue->buffers)
 			return (int)give_up(call, -EPROTO);
-		if (swap(call, position, word, slot_word(position, SLOT_FULL, mine)))
+		if (swap(hand, queue_slot(queue, position), word, after_put(word, mine)))
 			break;
 	}
 	hand->pending = PENDING_PUT;
@@ -254,8 +216,8 @@ int64_t brood__ring_get(const struct call *call, size_t room)
 {
 	struct brood_queue *queue = call->queue;
 	struct brood__hand *hand = call->hand;
-	uint32_t mine = offered(hand);
-	uint64_t position = hand->get_at, word = load_slot(queue, position), next;
+	uint32_t mine = hand_offered(hand);
+	uint64_t position = hand->get_at, word = load_slot(queue, position);
 
 	if (slot_position(word) != position)
 		position = start(queue, &queue->head, position);
@@ -271,8 +233,7 @@ int64_t brood__ring_get(const struct call *call, size_t room)
 				return give_up(call, -EMSGSIZE);
 			continue;
 		}
-		next = (position + queue->ring) & POSITION_MASK;
-		if (swap(call, position, word, slot_word(next, word & SLOT_CLOSED, mine)))
+		if (swap(hand, queue_slot(queue, position), word, after_get(queue, word, mine)))
 			break;
 	}
 	hand->pending = PENDING_GET;
@@ -303,28 +264,6 @@ int brood__ring_close(struct brood_queue *queue)
 	}
 }
 
-uint32_t brood__ring_spare(const struct call *call)
-{
-	return slot_buffer(atomic_load_explicit(&call->hand->want, memory_order_relaxed));
-}
-
-/* The word of the buffer is set (Q3): now the offer, which acknowledges a get, then the want. */
-static void offer_mine(const struct call *call, uint32_t mine, uint64_t done)
-{
-	struct brood__hand *hand = call->hand;
-	uint64_t offer = atomic_load_explicit(&hand->offer, memory_order_relaxed);
-
-	offer = (offer_done(offer) + done) << BUFFER_BITS | mine;
-	atomic_store_explicit(&hand->offer, offer, memory_order_release);	/* Q4 */
-	atomic_store_explicit(&hand->want, 0, memory_order_release);	/* Q5 */
-	hand->pending = PENDING_NONE;
-}
-
-void brood__ring_offer(const struct call *call)
-{
-	offer_mine(call, brood__ring_spare(call), 0);
-}
-
 static void finish_swap(const struct call *call, uint64_t done)
 {
 	uint64_t want = atomic_load_explicit(&call->hand->want, memory_order_relaxed);
@@ -337,7 +276,8 @@ static void finish_swap(const struct call *call, uint64_t done)
 	atomic_store_explicit(queue_word(call->queue, mine),
 			      buffer_change(word, call->me, BUFFER_OFFERED),
 			      memory_order_release);	/* Q3 */
-	offer_mine(call, mine, done);
+	swap_finish(call->hand, mine, done);
+	call->hand->pending = PENDING_NONE;
 }
 
 static uint32_t take_first_got(const struct call *call)
@@ -345,8 +285,7 @@ static uint32_t take_first_got(const struct call *call)
 	struct brood__hand *hand = call->hand;
 	uint32_t buffer = hand->got;
 
-	hand->got = (uint32_t)atomic_load_explicit(queue_note(call->queue, buffer),
-						   memory_order_relaxed) & NO_BUFFER;
+	hand->got = queue_next(call->queue, buffer);
 	if (hand->got == NO_BUFFER)
 		hand->pending = PENDING_NONE;
 	return buffer;
@@ -354,10 +293,12 @@ static uint32_t take_first_got(const struct call *call)
 
 void brood__ring_finish(const struct call *call)
 {
-	if (call->hand->pending != PENDING_MANY)
+	if (call->hand->pending != PENDING_MANY) {
 		finish_swap(call, 0);
-	while (call->hand->pending == PENDING_MANY)
-		brood__give_back(call, take_first_got(call));
+	} else {
+		brood__give_back_chain(call, call->hand->got);
+		call->hand->pending = PENDING_NONE;
+	}
 }
 
 void brood__ring_finish_done(const struct call *call)

@@ -49,8 +49,7 @@
 #include "wait/wait.h"
 
 enum {
-	GATHER_PAUSES = 100,		/* streaming: between two looks; else one */
-	CLOSE_PAUSES = 200,		/* before the first yield */
+	CLOSE_PAUSES = 200,		/* before the first yield, or two looks */
 	YIELDS_AT_LEAST = 2,
 	SPIN_NS = 20000,
 	BACKSTOP_NS = 100000000,
@@ -116,11 +115,11 @@ static void pause_for(unsigned int pauses)
 static ssize_t spin(const struct brood__wait *wait, ssize_t (*attempt)(void *), void *arg,
 		    int64_t *deadline)
 {
-	const unsigned int pauses = wait->streaming ? GATHER_PAUSES : 1;
+	const unsigned int pauses = wait->gather ? wait->gather : 1;
 	int64_t now, end;
 	ssize_t result;
 
-	for (unsigned int spent = 0; spent < CLOSE_PAUSES; spent += pauses) {
+	for (unsigned int spent = 0; spent < CLOSE_PAUSES || spent < 2 * pauses; spent += pauses) {
 		pause_for(pauses);
 		result = attempt(arg);
 		if (result != -EAGAIN)

@@ -73,7 +73,8 @@ struct brood__wait {
 	const _Atomic uint32_t *watched;	/* members whose death may end the wait; may be NULL */
 	int64_t timeout;
 	uint32_t me;
-	bool streaming;			/* the last tries succeeded at once: let some work gather first */
+	uint32_t gather;		/* the last tries succeeded at once: so many pauses between looks,
+					 * that some work gathers */
 };
 
 /*

@@ -131,6 +131,7 @@ const struct call calls[] = {
 	  .states = MID },
 	{ "get-holding", HOLDING, run_get, 1, .takes = 1, .fate = GONE, .states = ANY },
 	{ "put_many", IDLE, run_put_many, 1, .puts = MANY, .states = ANY },
+	{ "put_many-after-put", AFTER_PUT, run_put_many, 1, .puts = MANY, .states = SOME },
 	{ "get_many", IDLE, run_get_many, 1, .takes = MANY, .fate = GONE, .states = ANY },
 	{ "reserve+commit", IDLE, run_commit, 2, .puts = 1, .states = ANY },
 	{ "reserve+abort", IDLE, run_abort, 2, .states = MID },

@@ -91,7 +91,7 @@ static bool bury_the_dead(struct site *site)
 
 static bool make_queue(struct site *site)
 {
-	struct brood_queue_opts opts = { .slots = site->capacity, .extra = 6,
+	struct brood_queue_opts opts = { .slots = site->capacity, .extra = 16,
 					 .max_bytes = MESSAGE_MAX,
 					 .joinable = site->call->joinable };
 

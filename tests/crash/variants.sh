@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Kill and stop members at every instruction, in the machine code of several compilers: the library's
 # sources and each program step_*.c of this folder are compiled into one, by gcc and clang with -O0
-# and -O2, and run. A compiler that is not here is left out with a word.
+# and -O2, and run; gcc's -O0 with the assertions of the debug build. A compiler that is not here is
+# left out with a word.
 #
 # Arguments, if any, name the variants: variants.sh gcc-O2. STEP_ARGS goes to the programs.
 set -u
@@ -21,7 +22,7 @@ compile()
 		printf '%s\n' lib/*/*.c tests/crash/*.c
 	) | while read -r source; do
 		# shellcheck disable=SC2086 # lists of flags
-		$1 "$2" -g -std=gnu11 -D_GNU_SOURCE= $WARN_CFLAGS -fvisibility=hidden \
+		$1 $2 -g -std=gnu11 -D_GNU_SOURCE= $WARN_CFLAGS -fvisibility=hidden \
 			-I "$top_srcdir/include" -I "$top_srcdir/lib" $URCU_CFLAGS \
 			-c "$top_srcdir/$source" -o "$(echo "${source%.c}" | tr / -).o" || exit 1
 	done
@@ -80,7 +81,9 @@ for variant in "$@"; do
 	folder=$top_builddir/tests/crash/variants/$variant
 	rm -rf "$folder"
 	mkdir -p "$folder" && cd "$folder" || exit 99
-	if ! compile "${variant%-*}" "-${variant#*-}"; then
+	flags=-${variant#*-}
+	[ "$variant" != gcc-O0 ] || flags="$flags -DBROOD_DEBUG"
+	if ! compile "${variant%-*}" "$flags"; then
 		echo "$variant: does not compile"
 		failures=$((failures + 1))
 		continue

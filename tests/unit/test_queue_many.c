@@ -4,6 +4,8 @@
 
 #include "support.h"
 
+#define COUNT(array) ((int)(sizeof(array) / sizeof((array)[0])))
+
 enum { MOST = 64 };
 
 static int64_t numbers[MOST];
@@ -71,6 +73,67 @@ START_TEST(laps_of_many)
 		are((size_t)done, out);
 		out += done;
 	}
+}
+END_TEST
+
+/* Rings whose capacity is, and is not, a power of two; batches shorter and longer than the ring. */
+static const uint32_t capacities[] = { 1, 2, 3, 8, 13, 64, 100 };
+
+
+START_TEST(batches_and_single_calls_mix)
+{
+	const uint32_t capacity = capacities[_i];
+	struct brood_queue *queue = new_queue(capacity, 8);
+	int64_t in = 0, out = 0, number;
+
+	srand(3);
+	for (int round = 0; round < 20000; round++) {
+		size_t n = (size_t)rand() % MOST + 1;
+		size_t fits = n < capacity - (size_t)(in - out) ? n : capacity - (size_t)(in - out);
+		size_t there;
+
+		if (rand() % 3 == 0) {
+			ck_assert_int_eq(brood_queue_put(queue, &in, 8, 0), fits ? 0 : -EAGAIN);
+			in += fits != 0;
+		} else {
+			ck_assert_int_eq(brood_queue_put_many(queue, filled(n, in), n, 0),
+					 fits ? (ssize_t)fits : -EAGAIN);
+			in += (int64_t)fits;
+		}
+		ck_assert_int_eq(brood_queue_count(queue), in - out);
+		n = (size_t)rand() % MOST + 1;
+		there = n < (size_t)(in - out) ? n : (size_t)(in - out);
+		if (rand() % 3 == 0) {
+			ck_assert_int_eq(brood_queue_get(queue, &number, 8, 0), there ? 8 : -EAGAIN);
+			ck_assert(!there || number == out);
+			out += there != 0;
+		} else {
+			ck_assert_int_eq(brood_queue_get_many(queue, filled(n, -9), n, 0),
+					 there ? (ssize_t)there : -EAGAIN);
+			are(there, out);
+			out += (int64_t)there;
+		}
+	}
+}
+END_TEST
+
+/* What batches keep for the next one is used by all calls, so a member runs out of nothing. */
+START_TEST(batches_lose_no_buffer)
+{
+	struct brood_queue_opts opts = { .slots = 8, .max_bytes = 8, .extra = 32 };
+	struct brood_queue *queue = brood_queue_create(&opts);
+	struct brood_message reserved[33];
+
+	for (int64_t i = 0; i < 1000; i++) {
+		ck_assert_int_eq(brood_queue_put_many(queue, filled(8, i), 8, 0), 8);
+		ck_assert_int_eq(brood_queue_get_many(queue, filled(8, -9), 8, 0), 8);
+	}
+	for (size_t i = 0; i < 33; i++)		/* its own one and all the extra ones */
+		ck_assert_int_eq(brood_queue_reserve(queue, &reserved[i]), 0);
+	ck_assert_int_eq(brood_queue_reserve(queue, reserved), -ENOBUFS);
+	for (size_t i = 0; i < 33; i++)
+		ck_assert_int_eq(brood_queue_abort(queue, &reserved[i]), 0);
+	ck_assert_int_eq(brood_queue_destroy(queue), 0);
 }
 END_TEST
 
@@ -296,6 +359,8 @@ int main(void)
 
 	tcase_add_test(tests, as_many_as_fit);
 	tcase_add_test(tests, laps_of_many);
+	tcase_add_loop_test(tests, batches_and_single_calls_mix, 0, COUNT(capacities));
+	tcase_add_test(tests, batches_lose_no_buffer);
 	tcase_add_test(tests, lengths_are_checked_first);
 	tcase_add_test(tests, one_that_does_not_fit_ends_get_many);
 	tcase_add_test(tests, put_many_waits_for_room);
