@@ -28,7 +28,7 @@
 #include "queue/swap_ring.h"
 
 enum {
-	AHEAD = 12,		/* spares between announcing and filling */
+	AHEAD = 24,		/* spares between announcing and filling */
 	ANNOUNCED_BYTES = 256,	/* of a long buffer only the beginning */
 };
 
