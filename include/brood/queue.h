@@ -60,8 +60,8 @@ struct brood_queue_opts {
 	uint32_t slots;		/* capacity in messages, 1 to BROOD_QUEUE_SLOTS_MAX; powers of two
 				 * waste no memory */
 	uint32_t extra;		/* buffers beyond one a slot and one a member, for leases and
-				 * reservations held at the same time: 0 = as many as slots, but
-				 * 64 to 1024 */
+				 * reservations held at the same time, and kept between batches:
+				 * 0 = as many as slots, but 256 to 1024 */
 	size_t max_bytes;	/* longest message, 1 to 1 GiB */
 	bool joinable;		/* for task_done and join */
 	uint32_t producers_end;	/* n > 0: when n producers have registered and none is left, readers drain
