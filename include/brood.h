@@ -9,6 +9,7 @@
 #define BROOD_H
 
 #include <brood/base.h>
+#include <brood/lock.h>
 #include <brood/process.h>
 #include <brood/queue.h>
 #include <brood/segment.h>

@@ -51,6 +51,13 @@ extern "C" {
 #define BROOD_API
 #endif
 
+/* Objects that lie in the user's memory begin a line of 64 bytes. */
+#ifdef __cplusplus
+#define BROOD_ALIGNED alignas(64)
+#else
+#define BROOD_ALIGNED _Alignas(64)
+#endif
+
 /* Wait for as long as it takes. */
 #define BROOD_FOREVER INT64_MAX
 

@@ -16,7 +16,7 @@
 
 #include <brood/segment.h>
 
-#include "member/member.h"
+#include "wait/wait.h"
 
 enum brood__kind {		/* of a block */
 	BROOD__KIND_MEMORY = 1,	/* the user's own */

@@ -52,9 +52,9 @@ int brood_free(struct brood_segment *segment, void *memory)
 {
 	struct brood__block *block;
 
-	segment = brood__segment(segment);
+	segment = segment || !memory ? brood__segment(segment) : brood__segment_of(memory);
 	if (!segment)
-		return -errno;
+		return memory ? -EINVAL : -errno;
 	block = memory && brood__segment_of(memory) == segment ?
 			brood__block_of(segment, memory) : NULL;
 	if (!block || !is_kind(block, BROOD__KIND_MEMORY) ||
@@ -221,4 +221,6 @@ void brood__sweep_segment(struct brood__members *members, uint32_t dead, bool cl
 	}
 	/* It may have died between freeing a block and saying so. */
 	atomic_fetch_or_explicit(&segment->header->freed, 1, memory_order_seq_cst);	/* A5 */
+	/* Or between changing an object that is in the user's memory and waking who waits for it. */
+	brood__wake_sleepers(members);
 }

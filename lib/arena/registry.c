@@ -343,6 +343,24 @@ int brood_segment_unlink(const char *name)
 	return brood__shm_unlink(name);
 }
 
+static bool segment_around(const void *address, struct brood__here *here)
+{
+	struct brood_segment *segment = brood__segment_of(address);
+
+	if (!segment)
+		return false;
+	here->base = (uintptr_t)segment->base;
+	here->bytes = segment->bytes;
+	here->members = &segment->members;
+	return true;
+}
+
+static void be_found(void) __attribute__((constructor));
+static void be_found(void)
+{
+	brood__segment_around = segment_around;
+}
+
 void brood__deaths_noticed(void)
 {
 	for (uint32_t seat = 0; brood__self && seat < BROOD__SEATS; seat++)

@@ -22,7 +22,6 @@
 _Static_assert(sizeof(struct brood__member) == 2 * BROOD__LINE, "a member is two lines");
 _Static_assert(sizeof(struct brood__block) == BROOD__LINE, "a block's header is a line");
 _Static_assert(sizeof(struct brood__object) == BROOD__LINE, "an object begins with a line");
-_Static_assert(sizeof(struct brood__waitlist) == BROOD__LINE, "a waitlist is a line");
 
 static uint64_t mix(uint64_t sum, uint64_t word)
 {

@@ -111,6 +111,7 @@ static int take_entry(struct brood__members *members, uint32_t from, uint32_t to
 		if (result == 0) {
 			atomic_store_explicit(&entry->inside, 0, memory_order_relaxed);
 			atomic_store_explicit(&entry->sweeping, 0, memory_order_relaxed);
+			atomic_store_explicit(&entry->asleep, 0, memory_order_relaxed);
 			brood__self->members[members->seat] = members;
 			brood__self->ids[members->seat] = id + 1;
 			atomic_fetch_add_explicit(&members->here, 1, memory_order_relaxed);
@@ -126,6 +127,8 @@ static void give_entry_back(struct brood__members *members, uint32_t id)
 {
 	brood__assert(!brood__life_dead(brood__life_of(members, id)));
 	brood__self->ids[members->seat] = 0;
+	if (brood__self->near.members == members)
+		brood__self->near.bytes = 0;
 	brood__life_end(&members->table[id].life);
 	atomic_fetch_sub_explicit(&members->here, 1, memory_order_release);
 }
@@ -177,6 +180,42 @@ void brood__leave(void)
 	for (uint32_t seat = 0; brood__self && seat < BROOD__SEATS; seat++)
 		if (brood__self->ids[seat])
 			brood__member_leave(brood__self->members[seat]);
+}
+
+bool (*brood__segment_around)(const void *address, struct brood__here *here);
+
+int brood__here_slowly(const void *object, struct brood__here *here)
+{
+	int id;
+
+	if (!object)
+		return -EINVAL;
+	if (!brood__segment_around || !brood__segment_around(object, here))
+		return -EBADF;
+	id = brood__member_id(here->members);
+	if (id < 0)
+		return id;
+	here->token = (uint64_t)brood__incarnation_of(here->members, (uint32_t)id) << 32 |
+		      (uint64_t)(id + 1) << 16;
+	brood__self->near.bytes = 0;	/* a signal handler must not find half of it */
+	atomic_signal_fence(memory_order_seq_cst);
+	brood__self->near.base = here->base;
+	brood__self->near.members = here->members;
+	brood__self->near.token = here->token;
+	atomic_signal_fence(memory_order_seq_cst);
+	brood__self->near.bytes = here->bytes;
+	return 0;
+}
+
+bool brood__token_gone(const struct brood__members *members, uint64_t token)
+{
+	uint32_t id = brood__token_id(token), word;
+
+	if (id >= members->max)
+		return true;
+	word = brood__life_of(members, id);
+	return word == 0 || brood__life_dead(word) ||
+	       brood__incarnation_of(members, id) != token >> 32;
 }
 
 /* Whether the member that a claim names may still act on it. */

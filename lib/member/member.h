@@ -20,7 +20,8 @@ struct brood__member {		/* in shared memory; one a member */
 	_Atomic uint64_t inside;	/* hazard: the object the member is in a call of, 0 = none */
 	_Atomic uint64_t sweeping;	/* hazard: the object the member repairs for a dead one */
 	_Atomic uint32_t park;		/* the word the member sleeps on; each wake adds one */
-	uint32_t reserved[9];
+	_Atomic uint32_t asleep;	/* 1 while the member may sleep on it */
+	uint32_t reserved[8];
 };
 
 /*
@@ -41,9 +42,30 @@ struct brood__members {		/* in each process; one a segment */
 	void (*sweep)(struct brood__members *members, uint32_t dead, bool clean);
 };
 
+/*
+ * A member by name, as words of shared objects tell their owner: { incarnation:32 | id + 1:16 |
+ * for the object's own use:16 }. An id is used again, an incarnation is not, so a token whose
+ * member is gone is never taken for another's.
+ */
+#define BROOD__TOKEN_MASK (~(uint64_t)0xffff)
+
+struct brood__here {		/* the segment of an address, and who the caller is in it */
+	uintptr_t base;
+	size_t bytes;
+	struct brood__members *members;
+	uint64_t token;
+};
+
+/*
+ * The members of the segment that an address lies in, and where that begins and ends; false when
+ * it lies in none. Provided by floor 5 before main.
+ */
+extern bool (*brood__segment_around)(const void *address, struct brood__here *here);
+
 struct brood__self {		/* of the calling thread; zeroed in a forked child */
 	uint32_t ids[BROOD__SEATS];	/* member id + 1, 0 = not a member */
 	struct brood__members *members[BROOD__SEATS];
+	struct brood__here near;	/* where brood__here found the last address */
 };
 
 extern __thread struct brood__self *brood__self;
@@ -64,6 +86,28 @@ static inline int brood__member_id(struct brood__members *members)
 		return (int)self->ids[members->seat] - 1;
 	return brood__member_join(members);
 }
+
+/* The same for an object of any segment: 0; -EINVAL (NULL), -EBADF (in no segment), as above. */
+int brood__here_slowly(const void *object, struct brood__here *here);
+
+static inline int brood__here(const void *object, struct brood__here *here)
+{
+	const struct brood__self *self = brood__self;
+
+	if (brood__likely(self && (uintptr_t)object - self->near.base < self->near.bytes)) {
+		*here = self->near;
+		return 0;
+	}
+	return brood__here_slowly(object, here);
+}
+
+static inline uint32_t brood__token_id(uint64_t token)
+{
+	return (uint32_t)(token >> 16 & 0xffff) - 1;
+}
+
+/* Whether the member that a token names has died or ended. */
+bool brood__token_gone(const struct brood__members *members, uint64_t token);
 
 /* End the calling thread's membership: its objects are swept, in their clean way. */
 void brood__member_leave(struct brood__members *members);

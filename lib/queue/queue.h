@@ -173,8 +173,10 @@ struct brood_queue {
 	_Alignas(BROOD__LINE) _Atomic uint64_t tail;
 	_Alignas(BROOD__LINE) _Atomic uint64_t head;
 	_Alignas(BROOD__LINE) _Atomic uint64_t orphans;	/* { changes:63 | there may be some:1 } */
-	struct brood__waitlist readers, writers, joiners;
-	struct brood__waitlist users;	/* members that have used the queue; not a list of sleepers */
+	_Alignas(BROOD__LINE) struct brood__waitlist readers;
+	_Alignas(BROOD__LINE) struct brood__waitlist writers;
+	_Alignas(BROOD__LINE) struct brood__waitlist joiners;
+	_Alignas(BROOD__LINE) struct brood__waitlist users;	/* who has used it; nobody sleeps here */
 	struct brood__hand hands[];	/* one a member */
 };
 

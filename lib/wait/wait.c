@@ -105,6 +105,21 @@ void brood__wake_all(struct brood__members *members, const _Atomic uint32_t *mas
 			unpark(members, id);
 }
 
+const _Atomic uint32_t brood__everybody[BROOD__MASK_WORDS] = {
+	UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX,
+	UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX,
+};
+
+void brood__wake_sleepers(struct brood__members *members)
+{
+	uint32_t used = atomic_load_explicit(members->used, memory_order_acquire);	/* M4 */
+
+	atomic_thread_fence(memory_order_seq_cst);	/* W6 */
+	for (uint32_t id = 0; id < used && id < members->max; id++)
+		if (atomic_load_explicit(&members->table[id].asleep, memory_order_relaxed))
+			unpark(members, id);
+}
+
 static void pause_for(unsigned int pauses)
 {
 	while (pauses--)
@@ -149,7 +164,8 @@ static unsigned int gather_lives(const struct brood__wait *wait, struct brood__f
 	for (uint32_t k = 1; wait->watched && k < members->max && n < BROOD__FUTEX_MANY; k++) {
 		uint32_t id = (wait->me + k) % members->max;
 
-		if (!brood__mask_has(wait->watched, id))	/* W5 */
+		if (!brood__mask_has(wait->watched, id) ||	/* W5 */
+		    brood__life_of(members, id) == 0)
 			continue;
 		/* Somebody sweeps this one, and wakes us then, if it does not die itself. */
 		if (brood__life_dead(brood__life_of(members, id)))
@@ -192,6 +208,7 @@ static ssize_t look_and_sleep(const struct brood__wait *wait, ssize_t (*attempt)
 
 	/* W4 */
 	set[0] = (struct brood__futex){ park, atomic_load_explicit(park, memory_order_acquire) };
+	atomic_store_explicit(&members->table[wait->me].asleep, 1, memory_order_relaxed);
 	brood__mask_set(wait->list->mask, wait->me);
 	atomic_thread_fence(memory_order_seq_cst);	/* W3 */
 	n = gather_lives(wait, set, 1);
@@ -204,6 +221,7 @@ static ssize_t look_and_sleep(const struct brood__wait *wait, ssize_t (*attempt)
 		brood__member_sweep(members);
 	}
 	brood__mask_clear(wait->list->mask, wait->me);
+	atomic_store_explicit(&members->table[wait->me].asleep, 0, memory_order_relaxed);
 	return result == -EAGAIN && late ? -ETIMEDOUT : result;
 }
 

@@ -14,9 +14,8 @@
 #define BROOD__MASK_WORDS (BROOD_MEMBERS_MAX / 32)
 
 struct brood__waitlist {	/* in shared memory; all zero is the empty list */
-	_Alignas(BROOD__LINE) _Atomic uint32_t mask[BROOD__MASK_WORDS];
+	_Atomic uint32_t mask[BROOD__MASK_WORDS];
 	_Atomic uint32_t last;	/* whom a notifier woke last: the next one begins behind it */
-	uint32_t reserved[7];
 };
 
 static inline bool brood__mask_has(const _Atomic uint32_t *mask, uint32_t id)
@@ -44,9 +43,15 @@ static inline bool brood__waitlist_any(const struct brood__waitlist *list)
 #undef BITS
 }
 
+/* A mask of all members, for brood__wait.watched. */
+extern const _Atomic uint32_t brood__everybody[BROOD__MASK_WORDS];
+
 void brood__wake_one(struct brood__members *members, struct brood__waitlist *list);
 /* Make every member of the mask look again, if it sleeps. */
 void brood__wake_all(struct brood__members *members, const _Atomic uint32_t *mask);
+
+/* Make every member that sleeps, on whatever it is, look again: a member is gone. */
+void brood__wake_sleepers(struct brood__members *members);
 
 /*
  * Wake one member of the list, if there is any. The caller has just published, by a seq_cst read-

@@ -1,0 +1,364 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * lock and rlock: one word, { token of the owner:48 | flags:16 }, 0 when free.
+ *
+ *	acquire   0 -> me                              CAS
+ *	release   me -> 0, then wake one who waits     CAS
+ *
+ * Anything else (another's release, flags, a dead owner, waiting) goes the slow way, in which the
+ * same word is changed by CAS:
+ *
+ *	free | WATCHED -> me | WATCHED                 counted in the user's struct
+ *	gone -> me | INCONSISTENT                      the caller gets -EOWNERDEAD
+ *	me | INCONSISTENT -> me                        brood_lock_recovered
+ *	me | INCONSISTENT -> LOST                      release without it; then wake all
+ *
+ * Dying inside. The word always tells the truth, whichever instruction was the last: before the CAS
+ * of acquire nothing has happened, behind it the caller is the owner, and gone. A release that did
+ * its CAS and then died has not woken anybody: whoever sleeps watches all lives, and the sweep of
+ * the dead wakes all sleepers (sync.h). The depth of an rlock is read and written by the owner
+ * only, which sets it when it becomes that; so what a dead one left there means nothing.
+ *
+ * Edges (doc/memory-model.md). L1: the CAS of release releases, the CAS of acquire acquires, what
+ * the lock guards. From a dead owner: its stores are ordered before its life word's mark (M1),
+ * which brood__token_gone acquires. The release's CAS is W1 for the sleepers.
+ */
+#include <string.h>
+
+#include <brood/lock.h>
+
+#include "sync/sync.h"
+
+enum {
+	WATCHED = 1,		/* lock->contention counts */
+	INCONSISTENT = 2,	/* the former owner died; the present one has not recovered it */
+	LOST = 4,		/* it never will be */
+};
+
+enum { OWNED = 1, FORGIVING = 2 };	/* lock->options */
+
+_Static_assert(sizeof(struct brood_lock) == BROOD__LINE, "a lock is a line");
+
+struct taking {
+	struct brood_lock *lock;
+	const struct brood__here *here;
+	bool waited;
+};
+
+static uint64_t load(const struct brood_lock *lock)
+{
+	return atomic_load_explicit(sync_word((uint64_t *)(uintptr_t)&lock->word),
+				    memory_order_relaxed);
+}
+
+/* L1, W1 */
+static bool change(struct brood_lock *lock, uint64_t from, uint64_t to)
+{
+	return atomic_compare_exchange_strong_explicit(sync_word(&lock->word), &from, to,
+						       memory_order_seq_cst, memory_order_relaxed);
+}
+
+static uint64_t owner(uint64_t word)
+{
+	return word & BROOD__TOKEN_MASK;
+}
+
+/* ---- contention ---- */
+
+static struct brood_contention *contention(struct brood_lock *lock)
+{
+	return (struct brood_contention *)(void *)((char *)lock + lock->contention);
+}
+
+static void add(uint64_t *count, uint64_t n)
+{
+	atomic_fetch_add_explicit(sync_word(count), n, memory_order_relaxed);
+}
+
+static void raise_to(uint64_t *most, uint64_t n)
+{
+	uint64_t seen = atomic_load_explicit(sync_word(most), memory_order_relaxed);
+
+	while (seen < n && !atomic_compare_exchange_weak_explicit(sync_word(most), &seen, n,
+								  memory_order_relaxed,
+								  memory_order_relaxed))
+		;
+}
+
+static void count(const struct taking *taking, int result, int64_t since)
+{
+	struct brood_contention *counts = contention(taking->lock);
+
+	if (result && result != -EOWNERDEAD)
+		return;
+	add(&counts->acquisitions, 1);
+	add(&counts->owner_deaths, result == -EOWNERDEAD);
+	if (taking->waited) {
+		add(&counts->waits, 1);
+		raise_to(&counts->longest_wait, (uint64_t)(brood_now() - since));
+	}
+}
+
+/* ---- acquire ---- */
+
+static ssize_t take_over(const struct taking *taking, uint64_t word)
+{
+	bool forgiving = taking->lock->options & FORGIVING;
+	uint64_t flags = (word & WATCHED) | (forgiving ? 0 : INCONSISTENT);
+
+	if (!change(taking->lock, word, taking->here->token | flags))
+		return -EAGAIN;
+	return forgiving ? 0 : -EOWNERDEAD;
+}
+
+static ssize_t try_acquire(void *arg)
+{
+	const struct taking *taking = arg;
+	struct brood_lock *lock = taking->lock;
+	uint64_t word = load(lock);
+
+	if (brood__unlikely(word & LOST))
+		return -ENOTRECOVERABLE;
+	if (owner(word) == 0)
+		return change(lock, word, taking->here->token | (word & WATCHED)) ? 0 : -EAGAIN;
+	if (owner(word) == taking->here->token)
+		return lock->options & OWNED ? -EDEADLK : -EAGAIN;
+	if (brood__unlikely(brood__token_gone(taking->here->members, word)))
+		return take_over(taking, word);
+	return -EAGAIN;
+}
+
+static int acquire_slowly(struct brood_lock *lock, int64_t timeout)
+{
+	struct brood__here here;
+	struct taking taking = { lock, &here, false };
+	ssize_t result = sync_enter(lock, BROOD__LINE, &here);
+	int64_t since = 0;
+
+	if (result)
+		return (int)result;
+	if (brood__unlikely(load(lock) & WATCHED))
+		since = brood_now();
+	result = try_acquire(&taking);
+	if (result == -EAGAIN) {
+		taking.waited = true;
+		result = sync_wait(&here, sync_list(lock->waiters), timeout, try_acquire, &taking);
+	}
+	if (brood__unlikely(since))
+		count(&taking, (int)result, since);
+	return (int)result;
+}
+
+/* What is common to nearly all calls: the segment of the last call, and nobody has it. */
+static inline bool acquire_at_once(struct brood_lock *lock)
+{
+	const struct brood__self *self = brood__self;
+
+	return brood__likely(self && (uintptr_t)lock - self->near.base < self->near.bytes) &&
+	       brood__likely(change(lock, 0, self->near.token));
+}
+
+int brood_lock_acquire(struct brood_lock *lock, int64_t timeout)
+{
+	return acquire_at_once(lock) ? 0 : acquire_slowly(lock, timeout);
+}
+
+/* ---- release ---- */
+
+static int release_slowly(struct brood_lock *lock, bool owned)
+{
+	struct brood__here here;
+	int result = sync_enter(lock, BROOD__LINE, &here);
+	uint64_t word, next;
+
+	if (result)
+		return result;
+	do {
+		word = load(lock);
+		if (owner(word) == 0 ||
+		    ((owned || lock->options & OWNED) && owner(word) != here.token))
+			return -EPERM;
+		next = (word & WATCHED) | (word & INCONSISTENT ? LOST : 0);
+	} while (!change(lock, word, next));
+	if (next & LOST)
+		brood__wake_all(here.members, sync_list(lock->waiters)->mask);
+	else
+		brood__notify(here.members, sync_list(lock->waiters));
+	return 0;
+}
+
+static inline bool release_at_once(struct brood_lock *lock)
+{
+	const struct brood__self *self = brood__self;
+
+	if (brood__unlikely(!self || (uintptr_t)lock - self->near.base >= self->near.bytes) ||
+	    brood__unlikely(!change(lock, self->near.token, 0)))
+		return false;
+	brood__notify(self->near.members, sync_list(lock->waiters));
+	return true;
+}
+
+int brood_lock_release(struct brood_lock *lock)
+{
+	return release_at_once(lock) ? 0 : release_slowly(lock, false);
+}
+
+int brood_lock_recovered(struct brood_lock *lock)
+{
+	struct brood__here here;
+	int result = sync_enter(lock, BROOD__LINE, &here);
+	uint64_t word;
+
+	if (result)
+		return result;
+	do {
+		word = load(lock);
+		if (owner(word) != here.token)
+			return -EPERM;
+		if (!(word & INCONSISTENT))
+			return -EINVAL;
+	} while (!change(lock, word, word & ~(uint64_t)INCONSISTENT));
+	return 0;
+}
+
+/* ---- made, asked, watched ---- */
+
+int brood_lock_init(struct brood_lock *lock, const struct brood_lock_opts *given)
+{
+	struct brood_lock_opts opts;
+	struct brood__here here;
+	int result = sync_enter(lock, BROOD__LINE, &here);
+
+	if (result == 0)
+		result = brood__options(&opts, sizeof(opts), given);
+	if (result)
+		return result;
+	memset(lock, 0, sizeof(*lock));
+	lock->options = (opts.owned ? OWNED : 0) | (opts.forgiving ? FORGIVING : 0);
+	return 0;
+}
+
+struct brood_lock *brood_lock_create(const struct brood_lock_opts *given)
+{
+	struct brood_lock_opts opts;
+	int result = brood__options(&opts, sizeof(opts), given);
+	struct brood_lock *lock;
+
+	if (result) {
+		errno = -result;
+		return NULL;
+	}
+	lock = brood_alloc(opts.segment, sizeof(*lock));
+	if (lock)
+		brood_lock_init(lock, &opts);
+	return lock;
+}
+
+int brood_lock_destroy(struct brood_lock *lock)
+{
+	return brood_free(NULL, lock);
+}
+
+int brood_lock_locked(const struct brood_lock *lock)
+{
+	struct brood__here here;
+	int result = sync_enter(lock, BROOD__LINE, &here);
+
+	return result ? result : owner(load(lock)) != 0;
+}
+
+int brood_lock_watch(struct brood_lock *lock, struct brood_contention *counts)
+{
+	struct brood__here here, there;
+	int result = sync_enter(lock, BROOD__LINE, &here);
+
+	if (result == 0 && counts)
+		result = sync_enter(counts, sizeof(uint64_t), &there);
+	if (result == 0 && counts && there.members != here.members)
+		result = -EINVAL;
+	if (result)
+		return result;
+	if (!counts) {
+		atomic_fetch_and_explicit(sync_word(&lock->word), ~(uint64_t)WATCHED,
+					  memory_order_seq_cst);
+		return 0;
+	}
+	lock->contention = (char *)counts - (char *)lock;
+	atomic_fetch_or_explicit(sync_word(&lock->word), WATCHED, memory_order_seq_cst);
+	return 0;
+}
+
+/* ---- rlock ---- */
+
+static bool is_mine(const struct brood_rlock *lock, const struct brood__here *here)
+{
+	return owner(load(&lock->lock)) == here->token;
+}
+
+int brood_rlock_acquire(struct brood_rlock *lock, int64_t timeout)
+{
+	struct brood__here here;
+	int result = sync_enter(lock, BROOD__LINE, &here);
+
+	if (result)
+		return result;
+	if (is_mine(lock, &here)) {
+		if (lock->lock.depth == UINT32_MAX)
+			return -EOVERFLOW;
+		lock->lock.depth++;
+		return 0;
+	}
+	result = brood_lock_acquire(&lock->lock, timeout);
+	if (result == 0 || result == -EOWNERDEAD)
+		lock->lock.depth = 1;
+	return result;
+}
+
+int brood_rlock_release(struct brood_rlock *lock)
+{
+	struct brood__here here;
+	int result = sync_enter(lock, BROOD__LINE, &here);
+
+	if (result)
+		return result;
+	if (!is_mine(lock, &here))
+		return -EPERM;
+	if (--lock->lock.depth)
+		return 0;
+	return release_at_once(&lock->lock) ? 0 : release_slowly(&lock->lock, true);
+}
+
+int64_t brood_rlock_depth(const struct brood_rlock *lock)
+{
+	struct brood__here here;
+	int result = sync_enter(lock, BROOD__LINE, &here);
+
+	if (result)
+		return result;
+	return is_mine(lock, &here) ? lock->lock.depth : 0;
+}
+
+int brood_rlock_init(struct brood_rlock *lock, const struct brood_lock_opts *opts)
+{
+	return brood_lock_init((struct brood_lock *)lock, opts);
+}
+
+struct brood_rlock *brood_rlock_create(const struct brood_lock_opts *opts)
+{
+	return (struct brood_rlock *)brood_lock_create(opts);
+}
+
+int brood_rlock_destroy(struct brood_rlock *lock)
+{
+	return brood_lock_destroy((struct brood_lock *)lock);
+}
+
+int brood_rlock_recovered(struct brood_rlock *lock)
+{
+	return brood_lock_recovered((struct brood_lock *)lock);
+}
+
+int brood_rlock_watch(struct brood_rlock *lock, struct brood_contention *contention)
+{
+	return brood_lock_watch((struct brood_lock *)lock, contention);
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Floor 4: locks and what is made of the same stuff, in the caller's memory.
+ *
+ * An object's state is in words that a survivor can read: an owner is told by its token (member.h),
+ * so nothing has to be registered, and nothing needs a sweep. Who waits watches the lives of all
+ * members, and the sweep of a dead one makes all sleepers look again: so a member may die between
+ * any change of a word and the wake-up that belongs to it.
+ */
+#ifndef BROOD_SYNC_H
+#define BROOD_SYNC_H
+
+#include <errno.h>
+
+#include "wait/wait.h"
+
+/* The caller's place in the segment of the object: 0, or the error for the caller. */
+static inline int sync_enter(const void *object, size_t alignment, struct brood__here *here)
+{
+	int result = brood__here(object, here);
+
+	if (brood__unlikely((uintptr_t)object % alignment))
+		return -EINVAL;
+	return result;
+}
+
+/* Wait on a list of the object until attempt(arg) is other than -EAGAIN, as brood__wait. */
+static inline ssize_t sync_wait(const struct brood__here *here, struct brood__waitlist *list,
+				int64_t timeout, ssize_t (*attempt)(void *), void *arg)
+{
+	const struct brood__wait wait = {
+		.members = here->members,
+		.list = list,
+		.watched = brood__everybody,
+		.timeout = timeout,
+		.me = brood__token_id(here->token),
+	};
+
+	return brood__wait(&wait, attempt, arg);
+}
+
+/* Public structs spell their words without _Atomic, which C++ does not have. */
+static inline _Atomic uint64_t *sync_word(uint64_t *word)
+{
+	return (_Atomic uint64_t *)(void *)word;
+}
+
+static inline _Atomic uint32_t *sync_word32(uint32_t *word)
+{
+	return (_Atomic uint32_t *)(void *)word;
+}
+
+static inline struct brood__waitlist *sync_list(uint32_t waiters[9])
+{
+	_Static_assert(sizeof(struct brood__waitlist) == 9 * sizeof(uint32_t), "as in public structs");
+	return (struct brood__waitlist *)(void *)waiters;
+}
+
+#endif
