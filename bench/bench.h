@@ -25,6 +25,7 @@ enum {
 	BENCH_FAMILIES = 16,	/* without the variants of a peer */
 	BENCH_ONE_RUN = 32,
 	BENCH_CONSUMER_CPU = 64, /* the CPU use of the consumers is what counts */
+	BENCH_SYNC = 128,	/* rounds of an object of synchronisation; no consumers */
 };
 
 struct bench {
@@ -90,6 +91,7 @@ void paced_produce(struct job *job);
 void paced_consume(struct job *job);
 void wake_produce(struct job *job);
 void wake_consume(struct job *job);
+void sync_rounds(struct job *job);
 void idle_produce(struct job *job);
 void idle_consume(struct job *job);
 

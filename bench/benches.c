@@ -17,6 +17,7 @@ static const size_t line_sized[] = { 64, 0 };
 static const size_t large_sized[] = { 4096, 65536, 1 << 20, 0 };
 static const unsigned int pair[] = { 1, 0 };
 static const unsigned int crowds[] = { 2, 4, 0 };
+static const unsigned int one_to_four[] = { 1, 2, 4, 0 };
 
 const struct bench benches[] = {
 	{
@@ -75,6 +76,11 @@ const struct bench benches[] = {
 		.figures = FIGURES_CPU,
 		.produce = idle_produce, .consume = idle_consume,
 	}, {
+		.name = "sync.lock",
+		.about = "acquire, count up, release: by one, two, and four processes",
+		.sizes = line_sized, .shapes = one_to_four, .batch = 1, .queues = 1,
+		.flags = BENCH_SYNC, .produce = sync_rounds,
+	}, {
 		.name = NULL,
 	},
 };
@@ -83,6 +89,10 @@ bool bench_takes(const struct bench *bench, const struct peer *peer, const struc
 {
 	unsigned int traits = peer->traits;
 
+	if (bench->flags & BENCH_SYNC)
+		return peer->only && !strcmp(peer->only, bench->name);
+	if (peer->only)
+		return false;
 	if ((traits & PEER_ONE_TO_ONE) && (shape->producers > 1 || shape->consumers > 1))
 		return false;
 	if ((traits & PEER_WAKE) && !(bench->flags & BENCH_WAKE))
@@ -140,11 +150,12 @@ static double cpu_percent(const struct team *team, unsigned int first)
 	return 100.0 * (double)used / (double)wall_ns(team);
 }
 
-static double rate_ns(const struct team *team, unsigned int producers)
+/* Of the workers from the first one of them on. */
+static double rate_ns(const struct team *team, unsigned int first)
 {
 	uint64_t done = 0;
 
-	for (unsigned int i = producers; i < team->n; i++)
+	for (unsigned int i = first; i < team->n; i++)
 		done += team->workers[i].done;
 	return done ? (double)wall_ns(team) / (double)done : NAN;
 }
@@ -166,7 +177,7 @@ static void take_figures(struct team *team, const struct task *task, struct figu
 			return;
 	figure->cpu = cpu_percent(team, consumers_only ? consumers_from : 0);
 	if (task->bench->figures == FIGURES_RATE)
-		figure->ns = rate_ns(team, consumers_from);
+		figure->ns = rate_ns(team, task->bench->flags & BENCH_SYNC ? 0 : consumers_from);
 	if (task->bench->figures == FIGURES_TRIP)
 		figure->ns = trip_ns(team);
 	if (task->bench->figures == FIGURES_SAMPLES)
@@ -190,6 +201,16 @@ static bool balanced(const struct team *team, unsigned int producers)
 	return !count && !sum;
 }
 
+/* Each worker has told in `count` how many rounds it made, in both phases. */
+static bool sync_right(const struct team *team, const struct task *task)
+{
+	uint64_t rounds = 0;
+
+	for (unsigned int i = 0; i < team->n; i++)
+		rounds += team->workers[i].count;
+	return task->ports[0].ops->right(task->ports[0].queue, rounds);
+}
+
 static int run_workers(struct team *team, const struct task *task,
 		       const struct conditions *conditions, const int cpus[2],
 		       struct figure *figure, const char **error)
@@ -198,7 +219,9 @@ static int run_workers(struct team *team, const struct task *task,
 	bool pinned = bench->flags & BENCH_PINNED;
 	int free_cpu = conditions->spread ? CPU_SPREAD : CPU_ANY;
 	struct role roles[2] = {
-		{ task->shape.producers, pinned ? cpus[0] : free_cpu, enter, bench->produce },
+		{ task->shape.producers,
+		  bench->flags & BENCH_SYNC ? CPU_SPREAD : pinned ? cpus[0] : free_cpu, enter,
+		  bench->produce },
 		{ task->shape.consumers, pinned ? cpus[1] : free_cpu, enter, bench->consume },
 	};
 	unsigned int time_ms = bench->time_ms ? bench->time_ms : conditions->time_ms;
@@ -207,7 +230,10 @@ static int run_workers(struct team *team, const struct task *task,
 	*error = NULL;
 	if (outcome == TEAM_FAILED)
 		*error = team_error(team);
-	else if (outcome == TEAM_DONE && !balanced(team, task->shape.producers))
+	else if (outcome == TEAM_DONE && bench->flags & BENCH_SYNC && !sync_right(team, task))
+		*error = "the rounds that were counted are not those that were made";
+	else if (outcome == TEAM_DONE && !(bench->flags & BENCH_SYNC) &&
+		 !balanced(team, task->shape.producers))
 		*error = "the messages that came out are not those that went in";
 	if (*error)
 		return -2;

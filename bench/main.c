@@ -59,6 +59,8 @@ static struct shape choose_shape(const struct options *options, const struct ben
 		shape.producers = options->producers ? options->producers : members;
 		shape.consumers = options->consumers ? options->consumers : members;
 	}
+	if (bench->flags & BENCH_SYNC)
+		shape.consumers = 0;
 	shape.slots = options->slots ? options->slots : default_slots(bench, shape.size);
 	return shape;
 }
@@ -181,6 +183,9 @@ static bool run_trial(struct team *team, const struct options *options, const st
 	for (const struct peer *const *peer = peers; good && *peer; peer++)
 		if (options_impl(options, *peer) && bench_takes(bench, *peer, shape))
 			trial.entries[trial.n++].peer = *peer;
+	for (const struct peer *peer = peer_sync; good && peer->name; peer++)
+		if (options_impl(options, peer) && bench_takes(bench, peer, shape))
+			trial.entries[trial.n++].peer = peer;
 	good = good && measure_all(team, &trial);
 	if (good)
 		report(&trial);

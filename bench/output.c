@@ -85,6 +85,8 @@ static void print_placement(const struct bench *bench, bool spread)
 	cpus_choose(cpus);
 	if (cpus[0] < 0)
 		printf("one CPU only");
+	else if (bench->flags & BENCH_SYNC)
+		printf("pinned round the CPUs");
 	else if (bench->flags & BENCH_PINNED)
 		printf("producer on CPU %d, consumer on CPU %d", cpus[0], cpus[1]);
 	else if (spread)
@@ -130,7 +132,7 @@ void output_row(const struct row *row)
 	cell(9, 0, row->p50);
 	cell(9, 0, row->p99);
 	cell(8, 3, rate / 1e6);
-	cell(7, 2, rate * (double)row->shape.size / 1e9);
+	cell(7, 2, row->bench->flags & BENCH_SYNC ? NAN : rate * (double)row->shape.size / 1e9);
 	cell(6, 1, row->cpu);
 	cell(8, 0, row->line);
 	printf("%s%s\n", shifted(row) ? " *" : "", row->cuts ? " !" : "");
@@ -167,6 +169,9 @@ void output_list(void)
 	printf("\nImplementations in this build (--impl):\n");
 	for (const struct peer *const *peer = peers; *peer; peer++)
 		printf("  %-16s %s%s\n", (*peer)->name, (*peer)->about, waiting(*peer));
+	printf("\nAnd for the benches of synchronisation:\n");
+	for (const struct peer *peer = peer_sync; peer->name; peer++)
+		printf("  %-12s %-14s %s\n", peer->only, peer->name, peer->about);
 	if (peers_missing[0])
 		printf("\nNot in this build, because configure did not find them:%s\n",
 		       peers_missing);

@@ -11,7 +11,9 @@
 #ifndef BENCH_PEER_H
 #define BENCH_PEER_H
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #ifdef __cplusplus
@@ -31,6 +33,8 @@ enum {
 	PEER_VARIANT = 4,	/* waits as the peer of its family that has no such mark */
 	PEER_WAKE = 8,		/* a measure for waking, no queue */
 };
+
+struct job;
 
 struct peer {
 	const char *name;
@@ -54,10 +58,19 @@ struct peer {
 	int (*commit)(void *queue, size_t size);
 	ssize_t (*lease)(void *queue, void **data);
 	int (*release)(void *queue);
+
+	/*
+	 * What is no queue but an object of synchronisation: the bench that it is for, n rounds of
+	 * worker `index`, and afterwards, in the parent, whether `rounds` of them were right.
+	 */
+	const char *only;
+	int (*rounds)(void *object, unsigned int index, unsigned int n);
+	bool (*right)(void *object, uint64_t rounds);
 };
 
 extern const struct peer peer_brood, peer_futex, peer_pipe, peer_seqpacket, peer_mq, peer_mutex;
 extern const struct peer peer_ck, peer_ck_spsc, peer_boost, peer_wfcqueue;
+extern const struct peer peer_sync[];	/* name NULL at the end */
 extern const struct peer peer_rte, peer_rte_spsc, peer_rte_hts, peer_rte_rts;
 
 /* The peers of this build, brood first, NULL at the end; and the names of those that are not. */

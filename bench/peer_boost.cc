@@ -67,4 +67,5 @@ extern "C" const struct peer peer_boost = {
 	put, get,
 	nullptr, nullptr,
 	nullptr, nullptr, nullptr, nullptr,
+	nullptr, nullptr, nullptr,
 };

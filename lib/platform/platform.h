@@ -24,6 +24,9 @@
 #define brood__likely(x)   __builtin_expect(!!(x), 1)
 #define brood__unlikely(x) __builtin_expect(!!(x), 0)
 
+/* Kept out of its callers: they are short, and save no registers for it. */
+#define brood__slow __attribute__((noinline, cold))
+
 /* Checked in the debug build (--enable-debug) only: the state of shared words, never user input. */
 #ifdef BROOD_DEBUG
 #include <assert.h>

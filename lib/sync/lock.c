@@ -128,7 +128,7 @@ static ssize_t try_acquire(void *arg)
 	return -EAGAIN;
 }
 
-static int acquire_slowly(struct brood_lock *lock, int64_t timeout)
+static brood__slow int acquire_slowly(struct brood_lock *lock, int64_t timeout)
 {
 	struct brood__here here;
 	struct taking taking = { lock, &here, false };
@@ -165,7 +165,7 @@ int brood_lock_acquire(struct brood_lock *lock, int64_t timeout)
 
 /* ---- release ---- */
 
-static int release_slowly(struct brood_lock *lock, bool owned)
+static brood__slow int release_slowly(struct brood_lock *lock, bool owned)
 {
 	struct brood__here here;
 	int result = sync_enter(lock, BROOD__LINE, &here);
@@ -187,20 +187,25 @@ static int release_slowly(struct brood_lock *lock, bool owned)
 	return 0;
 }
 
-static inline bool release_at_once(struct brood_lock *lock)
+static brood__slow int wake_next(struct brood_lock *lock)
+{
+	brood__wake_one(brood__self->near.members, sync_list(lock->waiters));
+	return 0;
+}
+
+static inline int release(struct brood_lock *lock, bool owned)
 {
 	const struct brood__self *self = brood__self;
 
 	if (brood__unlikely(!self || (uintptr_t)lock - self->near.base >= self->near.bytes) ||
 	    brood__unlikely(!change(lock, self->near.token, 0)))
-		return false;
-	brood__notify(self->near.members, sync_list(lock->waiters));
-	return true;
+		return release_slowly(lock, owned);
+	return brood__unlikely(brood__waitlist_any(sync_list(lock->waiters))) ? wake_next(lock) : 0;
 }
 
 int brood_lock_release(struct brood_lock *lock)
 {
-	return release_at_once(lock) ? 0 : release_slowly(lock, false);
+	return release(lock, false);
 }
 
 int brood_lock_recovered(struct brood_lock *lock)
@@ -325,7 +330,7 @@ int brood_rlock_release(struct brood_rlock *lock)
 		return -EPERM;
 	if (--lock->lock.depth)
 		return 0;
-	return release_at_once(&lock->lock) ? 0 : release_slowly(&lock->lock, true);
+	return release(&lock->lock, true);
 }
 
 int64_t brood_rlock_depth(const struct brood_rlock *lock)

@@ -4,6 +4,7 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +12,7 @@
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #ifdef __x86_64__
@@ -18,6 +20,7 @@
 #include <sys/user.h>
 
 #define BREAKPOINT 0xccu	/* int3, one byte */
+#define FEW_STEPS 64
 
 static int last_status;
 
@@ -91,6 +94,38 @@ pid_t stepper_spawn(void (*body)(void *), void *argument)
 		return pid;
 	stepper_kill(pid);
 	return -1;
+}
+
+bool stepper_is_asleep(pid_t pid)
+{
+	char path[32], text[256];
+	const char *name_end;
+	ssize_t n = -1;
+	int fd;
+
+	snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd >= 0) {
+		n = read(fd, text, sizeof text - 1);
+		close(fd);
+	}
+	text[n > 0 ? n : 0] = '\0';
+	name_end = strrchr(text, ')');
+	return name_end && name_end[1] == ' ' && name_end[2] == 'S';
+}
+
+bool stepper_run_asleep(pid_t pid)
+{
+	const struct timespec moment = { .tv_nsec = 50000 };
+
+	if (ptrace(PTRACE_CONT, pid, 0, 0))
+		return false;
+	while (!stepper_is_asleep(pid)) {
+		if (waitpid(pid, &last_status, __WALL | WNOHANG) != 0)
+			return false;
+		nanosleep(&moment, NULL);
+	}
+	return true;
 }
 
 void stepper_kill(pid_t pid)
@@ -190,16 +225,36 @@ enum step_result stepper_advance_slowly(pid_t pid, size_t k)
 	return steps(pid, k);
 }
 
+/* From point jump to point k: as often to the address of point k as it occurs on the way. */
+static enum step_result run_turns(pid_t pid, const struct trace *trace, size_t jump, size_t k)
+{
+	for (size_t i = jump + 1; i <= k; i++) {
+		if (trace->address[i] != trace->address[k])
+			continue;
+		/* Over the breakpoint of the turn before, or off the start. */
+		if (!move(PTRACE_SINGLESTEP, pid))
+			return STEP_DIED;
+		if (stepper_address(pid) == trace->address[k])
+			continue;
+		if (at_end(stepper_address(pid)) || !run_to(pid, trace->address[k]))
+			return STEP_ASTRAY;
+	}
+	return at_end(stepper_address(pid)) ? STEP_END : STEP_OK;
+}
+
 enum step_result stepper_advance(pid_t pid, const struct trace *trace, size_t k)
 {
 	size_t jump = trace->jump[k];
-	enum step_result result;
+	enum step_result result = STEP_OK;
 
 	if (jump && !run_to(pid, trace->address[jump]))
 		return STEP_DIED;
 	if (stepper_address(pid) != trace->address[jump])
 		return STEP_ASTRAY;
-	result = steps(pid, k - jump);
+	if (k - jump > FEW_STEPS)
+		result = run_turns(pid, trace, jump, k);
+	else
+		result = steps(pid, k - jump);
 	if (result != STEP_DIED && stepper_address(pid) != trace->address[k])
 		return STEP_ASTRAY;
 	return result;
@@ -270,6 +325,8 @@ enum step_result stepper_advance_slowly(pid_t pid, size_t k)
 	return STEP_DIED;
 }
 
+bool stepper_run_asleep(pid_t pid) { (void)pid; return false; }
+bool stepper_is_asleep(pid_t pid) { (void)pid; return false; }
 void stepper_kill(pid_t pid) { (void)pid; }
 int stepper_finish(pid_t pid) { (void)pid; return -1; }
 int stepper_status(void) { return -1; }

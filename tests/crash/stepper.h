@@ -10,7 +10,7 @@
  * A step costs two switches of processes, and point k needs k of them; that is too slow for tens of
  * thousands of points. So the addresses of one whole run are recorded, and a later victim is let
  * run to a breakpoint at the last recorded address up to k that did not occur before; only the rest
- * is stepped. It stands at the same place with the same work done as after k single steps, as long
+ * is stepped, or, where it is long, run by a breakpoint at the last address, over its earlier turns. It stands at the same place with the same work done as after k single steps, as long
  * as it takes the same path. That is looked at: stepper_advance says when the address is not the
  * recorded one, and the caller then takes a new victim there by single steps alone.
  */
@@ -60,6 +60,15 @@ enum step_result stepper_advance_slowly(pid_t pid, size_t k);
 
 /* SIGKILL, and reap. */
 void stepper_kill(pid_t pid);
+
+/*
+ * Let the victim run until it sleeps in the kernel. False when it gets a signal or ends, or comes to
+ * stepper_end, before that. It can then be killed.
+ */
+bool stepper_run_asleep(pid_t pid);
+
+/* Whether a process sleeps in the kernel: neither runs, nor wants to, nor is stopped. */
+bool stepper_is_asleep(pid_t pid);
 
 /* Let the victim go to its end. Returns its wait status. */
 int stepper_finish(pid_t pid);

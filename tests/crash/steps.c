@@ -2,23 +2,14 @@
 #define _GNU_SOURCE
 #include "steps.h"
 
-#include <getopt.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
+
+#include "options.h"
 
 #define FAILURES_SHOWN 10	/* of one call and state */
 #define FAILURES_ENOUGH 30	/* the rest of the points is left out then */
 #define HANG 10			/* a hang takes long: it counts as so many of these */
-
-static struct {
-	const char *call;
-	const char *state;
-	size_t stride;
-	size_t seed;
-	unsigned capacity;
-} options = { .stride = 1 };
 
 static struct {
 	unsigned long points;
@@ -29,69 +20,14 @@ static struct {
 
 static unsigned failures_here;
 
-static void read_options(int argc, char **argv)
-{
-	static const struct option names[] = {
-		{ "call", required_argument, NULL, 'c' },
-		{ "state", required_argument, NULL, 's' },
-		{ "stride", required_argument, NULL, 'n' },
-		{ "seed", required_argument, NULL, 'r' },
-		{ "capacity", required_argument, NULL, 'k' },
-		{ NULL, 0, NULL, 0 },
-	};
-	const char *stride = getenv("BROOD_STRIDE");
-	int c;
-
-	if (stride)
-		options.stride = strtoul(stride, NULL, 10);
-	while ((c = getopt_long(argc, argv, "", names, NULL)) != -1) {
-		if (c == 'c')
-			options.call = optarg;
-		else if (c == 's')
-			options.state = optarg;
-		else if (c == 'n')
-			options.stride = strtoul(optarg, NULL, 10);
-		else if (c == 'r')
-			options.seed = strtoul(optarg, NULL, 10);
-		else if (c == 'k')
-			options.capacity = (unsigned)strtoul(optarg, NULL, 10);
-		else
-			exit(99);
-	}
-	if (!options.stride || options.capacity > CAPACITY_MAX)
-		exit(99);
-}
-
-/*
- * On one CPU the switches between parent, victim and helpers are quickest. Programs that run at the
- * same time get different ones, if there are several.
- */
-static void stay_on_one_cpu(unsigned seat)
-{
-	cpu_set_t all, one;
-	size_t cpu = 0;
-
-	if (sched_getaffinity(0, sizeof all, &all))
-		return;
-	seat %= (unsigned)CPU_COUNT(&all);
-	while (!CPU_ISSET(cpu, &all) || seat-- > 0)
-		cpu++;
-	CPU_ZERO(&one);
-	CPU_SET(cpu, &one);
-	sched_setaffinity(0, sizeof one, &one);
-}
-
 int steps_start(int argc, char **argv, unsigned seat)
 {
-	const char *reason = stepper_unsupported();
+	int status = options_start(argc, argv, seat);
 
-	read_options(argc, argv);
-	setvbuf(stdout, NULL, _IOLBF, 0);
-	if (reason) {
-		printf("skipped: %s\n", reason);
-		return 77;
-	}
-	stay_on_one_cpu(seat);
+	if (status)
+		return status;
+	if (options.capacity > CAPACITY_MAX)
+		return 99;
 	if (!site_start()) {
 		perror("cannot make the family and the team");
 		return 99;
@@ -154,9 +90,7 @@ static void visit(const struct call *call, enum state state,
 
 static bool asked_for(const struct call *call, enum state state)
 {
-	return call->states & 1u << state &&
-	       (!options.call || strcmp(options.call, call->name) == 0) &&
-	       (!options.state || strcmp(options.state, state_name[state]) == 0);
+	return call->states & 1u << state && options_want(call->name, state_name[state]);
 }
 
 void steps_each(void (*check)(struct site *site, unsigned variant), unsigned n)

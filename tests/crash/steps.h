@@ -1,13 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The frame of the step programs: options, the way through all calls and states, the count of
- * points and failures.
- *
- *	--call NAME		one call of cases.c; all when not given
- *	--state empty|half|full	one state
- *	--capacity N		1 to 8; 4 when not given, 3 for joinable queues
- *	--stride N		every N-th point; also by the environment, BROOD_STRIDE
- *	--seed N		which of the N
+ * The frame of the step programs for queues: the way through all calls and states, the count of
+ * points and failures. Capacities asked for are 1 to 8; 4 when not given, 3 for joinable queues.
  */
 #ifndef TESTS_CRASH_STEPS_H
 #define TESTS_CRASH_STEPS_H
