@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * semaphore: one word, the number of units that can be had.
+ *
+ *	acquire   n -> n - 1, n > 0                        CAS
+ *	release   n -> n + 1, n < limit; wake one sleeper  CAS
+ *
+ * limit = BROOD_SEMAPHORE_MAX - below_max, so that all zero is one without a bound.
+ *
+ * Dying inside. A CAS is the whole operation. A member that dies behind the one of acquire takes
+ * its unit along. One that dies behind the one of release has not woken anybody: whoever sleeps
+ * watches all lives, and the sweep of the dead wakes all sleepers (sync.h). A wake-up carries
+ * nothing, the unit is in the word: if who was woken dies before it took the unit, the others look
+ * again because of that death, and find it. Two releases wake two sleepers, or find who is awake
+ * already and about to look (wait.c).
+ *
+ * The robust kind has units > 0, and behind the struct so many words, each 0 or the token of the
+ * unit's holder. Its value and its limit are 0, so that both fast paths leave it alone.
+ *
+ *	acquire   0 or gone -> me                          CAS on any unit
+ *	release   me -> 0; wake one sleeper                CAS on one of mine
+ *
+ * Here too a CAS is all there is, and a unit of a dead holder needs no repair: it is as good as a
+ * free one to whoever looks. Its sleepers are made to look by the death.
+ *
+ * Who found no unit was overtaken, or there was none. It does not sleep through one: its bit is set
+ * when it looks, so a release behind its look at that unit sees the bit.
+ *
+ * hint: the unit that was taken or freed last. acquire searches upwards from it and release
+ * downwards, so units taken in a row are found in a row. It is bounded where it is used.
+ *
+ * Edges (doc/memory-model.md). S1: the CAS of release releases, the CAS of acquire acquires, what
+ * was done before the unit was given. All changes of a word are CASes: who takes a unit has acquired
+ * all the releases of it. From a dead holder: M1, by brood__token_gone. The CAS of release is W1
+ * for the sleepers.
+ */
+#include <string.h>
+
+#include <brood/semaphore.h>
+
+#include "sync/sync.h"
+
+_Static_assert(sizeof(struct brood_semaphore) == BROOD__LINE, "a semaphore is a line");
+
+struct taking {
+	struct brood_semaphore *semaphore;
+	const struct brood__here *here;
+};
+
+/* ---- the counter ---- */
+
+static uint32_t load(const struct brood_semaphore *semaphore)
+{
+	return atomic_load_explicit(sync_word32((uint32_t *)(uintptr_t)&semaphore->value),
+				    memory_order_seq_cst);	/* W3 */
+}
+
+/* S1, W1 */
+static inline bool change(struct brood_semaphore *semaphore, uint32_t from, uint32_t to)
+{
+	return atomic_compare_exchange_strong_explicit(sync_word32(&semaphore->value), &from, to,
+						       memory_order_seq_cst, memory_order_relaxed);
+}
+
+static uint32_t limit(const struct brood_semaphore *semaphore)
+{
+	return BROOD_SEMAPHORE_MAX - semaphore->below_max;
+}
+
+static ssize_t take(void *arg)
+{
+	const struct taking *taking = arg;
+	uint32_t value;
+
+	do {
+		value = load(taking->semaphore);
+		if (value == 0)
+			return -EAGAIN;
+	} while (!change(taking->semaphore, value, value - 1));
+	return 0;
+}
+
+static int give(struct brood_semaphore *semaphore)
+{
+	uint32_t value;
+
+	do {
+		value = load(semaphore);
+		if (value >= limit(semaphore))
+			return -EOVERFLOW;
+	} while (!change(semaphore, value, value + 1));
+	return 0;
+}
+
+/* ---- units with names ---- */
+
+static _Atomic uint64_t *unit(const struct brood_semaphore *semaphore, uint32_t i)
+{
+	return sync_word((uint64_t *)(uintptr_t)(semaphore + 1) + i);
+}
+
+static bool is_free(const struct brood__here *here, uint64_t holder)
+{
+	return holder == 0 || brood__token_gone(here->members, holder);
+}
+
+/* S1, W1: one unit from a holder to the next; 0 is nobody. */
+static bool pass_on(struct brood_semaphore *semaphore, uint32_t i, uint64_t from, uint64_t to)
+{
+	if (!atomic_compare_exchange_strong_explicit(unit(semaphore, i), &from, to,
+						     memory_order_seq_cst, memory_order_relaxed))
+		return false;
+	atomic_store_explicit(sync_word32(&semaphore->hint), i, memory_order_relaxed);
+	return true;
+}
+
+/* The k-th unit of a search, upwards from the hint or downwards. */
+static uint32_t in_turn(uint32_t hint, uint32_t k, uint32_t units, bool up)
+{
+	return (up ? hint + k : hint + units - k) % units;
+}
+
+static uint32_t first(const struct brood_semaphore *semaphore)
+{
+	return atomic_load_explicit(sync_word32((uint32_t *)(uintptr_t)&semaphore->hint),
+				    memory_order_relaxed) % semaphore->units;
+}
+
+static ssize_t take_unit(void *arg)
+{
+	const struct taking *taking = arg;
+	struct brood_semaphore *semaphore = taking->semaphore;
+	uint32_t hint = first(semaphore);
+
+	for (uint32_t k = 0; k < semaphore->units; k++) {
+		uint32_t i = in_turn(hint, k, semaphore->units, true);
+		uint64_t holder = atomic_load_explicit(unit(semaphore, i), memory_order_seq_cst);
+
+		if (is_free(taking->here, holder) &&
+		    pass_on(semaphore, i, holder, taking->here->token))
+			return 0;
+	}
+	return -EAGAIN;
+}
+
+static int give_unit(struct brood_semaphore *semaphore, uint64_t me)
+{
+	uint32_t hint = first(semaphore);
+
+	for (uint32_t k = 0; k < semaphore->units; k++) {
+		uint32_t i = in_turn(hint, k, semaphore->units, false);
+		uint64_t holder = atomic_load_explicit(unit(semaphore, i), memory_order_relaxed);
+
+		/* The CAS fails when a signal handler was quicker. */
+		if (holder == me && pass_on(semaphore, i, me, 0))
+			return 0;
+	}
+	return -EPERM;
+}
+
+static int count_free(const struct brood_semaphore *semaphore, const struct brood__here *here)
+{
+	int count = 0;
+
+	for (uint32_t i = 0; i < semaphore->units; i++)
+		count += is_free(here, atomic_load_explicit(unit(semaphore, i),
+							    memory_order_relaxed));
+	return count;
+}
+
+/* As sync_enter; and the units must lie in the segment, whatever was written over the struct. */
+static int enter(const struct brood_semaphore *semaphore, struct brood__here *here)
+{
+	int result = sync_enter(semaphore, BROOD__LINE, here);
+	size_t room;
+
+	if (result || brood__likely(semaphore->units == 0))
+		return result;
+	room = here->bytes - ((uintptr_t)semaphore - here->base);
+	return room / sizeof(uint64_t) - BROOD__LINE / sizeof(uint64_t) < semaphore->units ?
+		       -EPROTO : 0;
+}
+
+/* ---- the calls ---- */
+
+/* What is common to nearly all calls: the segment of the last call. */
+static inline const struct brood__self *nearby(const struct brood_semaphore *semaphore)
+{
+	const struct brood__self *self = brood__self;
+
+	return brood__likely(self && (uintptr_t)semaphore - self->near.base < self->near.bytes &&
+			     (uintptr_t)semaphore % BROOD__LINE == 0) ? self : NULL;
+}
+
+static int acquire_slowly(struct brood_semaphore *semaphore, int64_t timeout)
+{
+	struct brood__here here;
+	struct taking taking = { semaphore, &here };
+	ssize_t (*attempt)(void *);
+	ssize_t result = enter(semaphore, &here);
+
+	if (result)
+		return (int)result;
+	attempt = semaphore->units ? take_unit : take;
+	result = attempt(&taking);
+	if (result == -EAGAIN)
+		result = sync_wait(&here, sync_list(semaphore->waiters), timeout, attempt, &taking);
+	return (int)result;
+}
+
+int brood_semaphore_acquire(struct brood_semaphore *semaphore, int64_t timeout)
+{
+	if (brood__likely(nearby(semaphore))) {
+		uint32_t value = load(semaphore);
+
+		if (brood__likely(value && change(semaphore, value, value - 1)))
+			return 0;
+	}
+	return acquire_slowly(semaphore, timeout);
+}
+
+static int release_slowly(struct brood_semaphore *semaphore)
+{
+	struct brood__here here;
+	int result = enter(semaphore, &here);
+
+	if (result == 0)
+		result = semaphore->units ? give_unit(semaphore, here.token) : give(semaphore);
+	if (result == 0)
+		brood__notify(here.members, sync_list(semaphore->waiters));
+	return result;
+}
+
+int brood_semaphore_release(struct brood_semaphore *semaphore)
+{
+	const struct brood__self *self = nearby(semaphore);
+
+	if (brood__likely(self)) {
+		uint32_t value = load(semaphore);
+
+		if (brood__likely(value < limit(semaphore) &&
+				  change(semaphore, value, value + 1))) {
+			brood__notify(self->near.members, sync_list(semaphore->waiters));
+			return 0;
+		}
+	}
+	return release_slowly(semaphore);
+}
+
+int brood_semaphore_value(const struct brood_semaphore *semaphore)
+{
+	struct brood__here here;
+	int result = enter(semaphore, &here);
+
+	if (result)
+		return result;
+	return semaphore->units ? count_free(semaphore, &here) : (int)load(semaphore);
+}
+
+/* ---- made ---- */
+
+static int check(int64_t value, const struct brood_semaphore_opts *given,
+		 struct brood_semaphore_opts *opts)
+{
+	int result = brood__options(opts, sizeof(*opts), given);
+
+	if (result)
+		return result;
+	if (opts->robust)
+		return value < 1 || value > BROOD_SEMAPHORE_ROBUST_MAX ? -EINVAL : 0;
+	return value < 0 || value > BROOD_SEMAPHORE_MAX ? -EINVAL : 0;
+}
+
+static void fill(struct brood_semaphore *semaphore, uint32_t value,
+		 const struct brood_semaphore_opts *opts)
+{
+	memset(semaphore, 0, sizeof(*semaphore));
+	if (opts->robust) {
+		semaphore->below_max = BROOD_SEMAPHORE_MAX;
+		semaphore->units = value;
+	} else {
+		semaphore->below_max = opts->bounded ? BROOD_SEMAPHORE_MAX - value : 0;
+		semaphore->value = value;
+	}
+}
+
+int brood_semaphore_init(struct brood_semaphore *semaphore, int64_t value,
+			 const struct brood_semaphore_opts *given)
+{
+	struct brood_semaphore_opts opts;
+	struct brood__here here;
+	int result = sync_enter(semaphore, BROOD__LINE, &here);
+
+	if (result == 0)
+		result = check(value, given, &opts);
+	if (result == 0 && opts.robust)
+		result = -EINVAL;
+	if (result == 0)
+		fill(semaphore, (uint32_t)value, &opts);
+	return result;
+}
+
+struct brood_semaphore *brood_semaphore_create(int64_t value,
+					       const struct brood_semaphore_opts *given)
+{
+	struct brood_semaphore_opts opts;
+	int result = check(value, given, &opts);
+	struct brood_semaphore *semaphore;
+	size_t units;
+
+	if (result) {
+		errno = -result;
+		return NULL;
+	}
+	units = opts.robust ? (size_t)value : 0;
+	semaphore = brood_alloc(opts.segment, sizeof(*semaphore) + units * sizeof(uint64_t));
+	if (semaphore)
+		fill(semaphore, (uint32_t)value, &opts);
+	return semaphore;
+}
+
+int brood_semaphore_destroy(struct brood_semaphore *semaphore)
+{
+	return brood_free(NULL, semaphore);
+}
