@@ -18,6 +18,8 @@ static const size_t large_sized[] = { 4096, 65536, 1 << 20, 0 };
 static const unsigned int pair[] = { 1, 0 };
 static const unsigned int crowds[] = { 2, 4, 0 };
 static const unsigned int one_to_four[] = { 1, 2, 4, 0 };
+static const unsigned int one_or_four[] = { 1, 4, 0 };
+static const unsigned int two[] = { 2, 0 };
 
 const struct bench benches[] = {
 	{
@@ -79,6 +81,31 @@ const struct bench benches[] = {
 		.name = "sync.lock",
 		.about = "acquire, count up, release: by one, two, and four processes",
 		.sizes = line_sized, .shapes = one_to_four, .batch = 1, .queues = 1,
+		.flags = BENCH_SYNC, .produce = sync_rounds,
+	}, {
+		.name = "sync.rwlock",
+		.about = "acquire for reading (or writing), release: by one and by four processes",
+		.sizes = line_sized, .shapes = one_or_four, .batch = 1, .queues = 1,
+		.flags = BENCH_SYNC, .produce = sync_rounds,
+	}, {
+		.name = "sync.sem",
+		.about = "release and acquire, alone",
+		.sizes = line_sized, .shapes = pair, .batch = 1, .queues = 1,
+		.flags = BENCH_SYNC, .produce = sync_rounds,
+	}, {
+		.name = "sync.event",
+		.about = "set and clear, nobody waits",
+		.sizes = line_sized, .shapes = pair, .batch = 1, .queues = 1,
+		.flags = BENCH_SYNC, .produce = sync_rounds,
+	}, {
+		.name = "sync.cond",
+		.about = "two processes take turns under a lock and a condition; a turn",
+		.sizes = line_sized, .shapes = two, .batch = 1, .queues = 1,
+		.flags = BENCH_SYNC, .produce = sync_rounds,
+	}, {
+		.name = "sync.barrier",
+		.about = "two, and four, processes meet; a meeting of one process",
+		.sizes = line_sized, .shapes = crowds, .batch = 1, .queues = 1,
 		.flags = BENCH_SYNC, .produce = sync_rounds,
 	}, {
 		.name = NULL,

@@ -36,6 +36,7 @@ static void team_reset(struct team *team, const struct role roles[2])
 	team->n = roles[0].n + roles[1].n;
 	team->n_samples = 0;
 	team->cut = 0;
+	atomic_store(&team->last_batch, 0);
 	atomic_store(&team->ping, 0);
 	atomic_store(&team->pong, 0);
 	for (int phase = 0; phase < PHASE_DONE; phase++)

@@ -45,6 +45,7 @@ struct team {
 	unsigned int n;
 	int64_t cut;				/* when the workers were killed, or 0 */
 	_Alignas(128) _Atomic unsigned int producers_left[PHASE_DONE];
+	_Alignas(128) _Atomic uint64_t last_batch;	/* of rounds that all workers make together */
 	_Alignas(128) _Atomic uint64_t ping;	/* the two lines of the placement probe */
 	_Alignas(128) _Atomic uint64_t pong;
 	_Alignas(128) uint32_t n_samples;

@@ -26,7 +26,7 @@
  * every release, and compete again.
  *
  * All calls but acquire with a timeout other than 0 return at once. Errors of all: -EINVAL (NULL,
- * not aligned), -EBADF (in no segment), -EUSERS (member limit).
+ * not aligned), -EBADF (in no segment), -EUSERS (member limit), -EPROTO (robust, and overwritten).
  *
  * The operations are E. W. Dijkstra's P and V; the counter with a futex behind it is the known way,
  * the units that name their holder are ours.

@@ -168,7 +168,7 @@ static int count_free(const struct brood_semaphore *semaphore, const struct broo
 	return count;
 }
 
-/* As sync_enter; and the units must lie in the segment, whatever was written over the struct. */
+/* As sync_enter; and the units lie in the segment, whatever was written over the struct. */
 static int enter(const struct brood_semaphore *semaphore, struct brood__here *here)
 {
 	int result = sync_enter(semaphore, BROOD__LINE, here);
@@ -176,23 +176,30 @@ static int enter(const struct brood_semaphore *semaphore, struct brood__here *he
 
 	if (result || brood__likely(semaphore->units == 0))
 		return result;
-	room = here->bytes - ((uintptr_t)semaphore - here->base);
-	return room / sizeof(uint64_t) - BROOD__LINE / sizeof(uint64_t) < semaphore->units ?
-		       -EPROTO : 0;
+	room = here->bytes - ((uintptr_t)semaphore - here->base) - sizeof(*semaphore);
+	if (semaphore->units > BROOD_SEMAPHORE_ROBUST_MAX ||
+	    semaphore->units > room / sizeof(uint64_t))
+		return -EPROTO;
+	return 0;
 }
 
 /* ---- the calls ---- */
 
 /* What is common to nearly all calls: the segment of the last call. */
-static inline const struct brood__self *nearby(const struct brood_semaphore *semaphore)
+static inline bool nearby(const struct brood_semaphore *semaphore)
 {
 	const struct brood__self *self = brood__self;
 
-	return brood__likely(self && (uintptr_t)semaphore - self->near.base < self->near.bytes &&
-			     (uintptr_t)semaphore % BROOD__LINE == 0) ? self : NULL;
+	return self && (uintptr_t)semaphore - self->near.base < self->near.bytes &&
+	       (uintptr_t)semaphore % BROOD__LINE == 0;
 }
 
-static int acquire_slowly(struct brood_semaphore *semaphore, int64_t timeout)
+/*
+ * The slow ways are kept out of line: the registers that they need saved would be stores in front
+ * of the locked instruction, which waits for stores.
+ */
+static __attribute__((noinline)) int acquire_slowly(struct brood_semaphore *semaphore,
+						    int64_t timeout)
 {
 	struct brood__here here;
 	struct taking taking = { semaphore, &here };
@@ -219,7 +226,7 @@ int brood_semaphore_acquire(struct brood_semaphore *semaphore, int64_t timeout)
 	return acquire_slowly(semaphore, timeout);
 }
 
-static int release_slowly(struct brood_semaphore *semaphore)
+static __attribute__((noinline)) int release_slowly(struct brood_semaphore *semaphore)
 {
 	struct brood__here here;
 	int result = enter(semaphore, &here);
@@ -231,20 +238,26 @@ static int release_slowly(struct brood_semaphore *semaphore)
 	return result;
 }
 
+static __attribute__((noinline)) int released(struct brood_semaphore *semaphore)
+{
+	struct brood__here here;
+
+	if (sync_enter(semaphore, BROOD__LINE, &here) == 0)
+		brood__wake_one(here.members, sync_list(semaphore->waiters));
+	return 0;
+}
+
 int brood_semaphore_release(struct brood_semaphore *semaphore)
 {
-	const struct brood__self *self = nearby(semaphore);
+	uint32_t value;
 
-	if (brood__likely(self)) {
-		uint32_t value = load(semaphore);
-
-		if (brood__likely(value < limit(semaphore) &&
-				  change(semaphore, value, value + 1))) {
-			brood__notify(self->near.members, sync_list(semaphore->waiters));
-			return 0;
-		}
-	}
-	return release_slowly(semaphore);
+	if (brood__unlikely(!nearby(semaphore)))
+		return release_slowly(semaphore);
+	value = load(semaphore);
+	if (brood__unlikely(value >= limit(semaphore) || !change(semaphore, value, value + 1)))
+		return release_slowly(semaphore);
+	return brood__likely(!brood__waitlist_any(sync_list(semaphore->waiters))) ?
+		       0 : released(semaphore);	/* W2 */
 }
 
 int brood_semaphore_value(const struct brood_semaphore *semaphore)

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * event: one word, { times cleared:63 | set now:1 }, 0 at first.
+ *
+ *	set     clear -> set       fetch_or of the bit, then wake all who wait
+ *	        set -> set         the same
+ *	clear   set -> clear       CAS of word + 1, which carries into the count
+ *	        clear -> clear     nothing
+ *	wait    until the bit is set or the word is not the one that was found first
+ *
+ * So the word never comes back, and each change of a clear word is a set: a waiter that found it
+ * clear is released by the next set, however often it has been cleared when the waiter looks.
+ *
+ * No call has a loop. The CAS of clear fails only if another clear came between: the event was
+ * clear at that moment, and a set behind it is a later one. The same holds for signal handlers that
+ * interrupt a call of their own thread, at any instruction.
+ *
+ * Why set changes the word though it is set. A consumer clears and then looks for work; a
+ * producer makes work and then sets. If a set did no more than find the bit set, its load
+ * could come before the producer's earlier stores are visible (also on x86-64), the clear and the
+ * look between them: work, a clear event, and nobody who comes. The bit alone, and no CAS that
+ * expects it clear, makes that one instruction. For the same reason set wakes who waits
+ * whatever the bit was: another member may have set it and be stopped before it wakes them.
+ *
+ * Dying inside. Before the change nothing has happened. A member that dies between the change and
+ * the wake-up, or in the midst of waking, leaves the word as it has to be; whoever sleeps watches all
+ * lives, and the sweep of the dead wakes all sleepers (sync.h). That is why set becomes a
+ * member first. The bit of a waiter that died asleep is cleared by the next set.
+ *
+ * Edges (doc/memory-model.md). E1: the fetch_or of set releases what was written before it; the loads
+ * of wait and is_set acquire it, also behind a clear, which is a read-modify-write and so carries it
+ * on. E2: the fetch_or of set on a set word and the CAS of clear are ordered one way or the
+ * other: either the clear acquires, or the set finds the event clear. The fetch_or is W1 as well.
+ */
+#include <string.h>
+
+#include <brood/event.h>
+
+#include "sync/sync.h"
+
+enum { SET = 1 };
+
+_Static_assert(sizeof(struct brood_event) == BROOD__LINE, "an event is a line");
+
+struct waiting {
+	const struct brood_event *event;
+	uint64_t found;
+};
+
+/* E1 */
+static uint64_t load(const struct brood_event *event)
+{
+	return atomic_load_explicit(sync_word((uint64_t *)(uintptr_t)&event->word),
+				    memory_order_acquire);
+}
+
+int brood_event_set(struct brood_event *event)
+{
+	struct brood__here here;
+	int result = sync_enter(event, BROOD__LINE, &here);
+
+	if (brood__unlikely(result))
+		return result;
+	/* E1, E2, W1 */
+	atomic_fetch_or_explicit(sync_word(&event->word), SET, memory_order_seq_cst);
+	sync_wake_all(here.members, sync_list(event->waiters));
+	return 0;
+}
+
+int brood_event_clear(struct brood_event *event)
+{
+	struct brood__here here;
+	int result = sync_enter(event, BROOD__LINE, &here);
+	uint64_t word;
+
+	if (brood__unlikely(result))
+		return result;
+	word = load(event);
+	if (word & SET)		/* E2 */
+		atomic_compare_exchange_strong_explicit(sync_word(&event->word), &word, word + 1,
+							memory_order_seq_cst, memory_order_seq_cst);
+	return 0;
+}
+
+int brood_event_is_set(const struct brood_event *event)
+{
+	struct brood__here here;
+	int result = sync_enter(event, BROOD__LINE, &here);
+
+	return result ? result : (int)(load(event) & SET);
+}
+
+static ssize_t try_wait(void *arg)
+{
+	const struct waiting *waiting = arg;
+
+	return waiting->found & SET || load(waiting->event) != waiting->found ? 0 : -EAGAIN;
+}
+
+int brood_event_wait(struct brood_event *event, int64_t timeout)
+{
+	struct brood__here here;
+	struct waiting waiting = { .event = event };
+	int result = sync_enter(event, BROOD__LINE, &here);
+
+	if (result)
+		return result;
+	waiting.found = load(event);
+	if (try_wait(&waiting) == 0)
+		return 0;
+	return (int)sync_wait(&here, sync_list(event->waiters), timeout, try_wait, &waiting);
+}
+
+int brood_event_init(struct brood_event *event)
+{
+	struct brood__here here;
+	int result = sync_enter(event, BROOD__LINE, &here);
+
+	if (result == 0)
+		memset(event, 0, sizeof(*event));
+	return result;
+}
+
+struct brood_event *brood_event_create(const struct brood_event_opts *given)
+{
+	struct brood_event_opts opts;
+	int result = brood__options(&opts, sizeof(opts), given);
+
+	if (result) {
+		errno = -result;
+		return NULL;
+	}
+	return brood_alloc(opts.segment, sizeof(struct brood_event));
+}
+
+int brood_event_destroy(struct brood_event *event)
+{
+	return brood_free(NULL, event);
+}
