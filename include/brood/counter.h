@@ -45,7 +45,7 @@ extern "C" {
 struct brood_counter_opts {
 	size_t opts_size;	/* 0, or sizeof(struct brood_counter_opts) */
 	int64_t value;		/* to begin with */
-	struct brood_segment *segment;	/* for brood_counter_create; NULL = the family arena */
+	struct brood_segment *segment;	/* for _create; NULL = the family arena */
 };
 
 struct brood_counter {		/* 64 bytes; the members are the library's */
@@ -83,9 +83,9 @@ BROOD_API int brood_counter_compare_exchange(struct brood_counter *counter, int6
 BROOD_API int brood_counter_max(struct brood_counter *counter, int64_t n, int64_t *result);
 
 /*
- * Wait until the value is another than `seen`; that other one into *now unless that is NULL. A value
- * that changes and is `seen` again before the caller has run may go unnoticed. 0, -EAGAIN (timeout 0
- * and it is `seen`), -ETIMEDOUT.
+ * Wait until the value is another than `seen`; that other one into *now unless that is NULL. A
+ * value that changes and is `seen` again before the caller has run may go unnoticed. 0, -EAGAIN
+ * (timeout 0 and it is `seen`), -ETIMEDOUT.
  */
 BROOD_API int brood_counter_wait_change(struct brood_counter *counter, int64_t seen, int64_t *now,
 					int64_t timeout);

@@ -11,9 +11,9 @@
  * brood_event_init is for memory that may hold something else. Elsewhere every call gets -EBADF.
  * Memory that holds an event which somebody uses must not be freed.
  *
- * Order. What a member wrote before it set the event is seen by whoever finds it set, or is released
- * by it; also when it was set already: who clears an event and then looks whether there is work
- * finds the work, or finds the event set again.
+ * Order. What a member wrote before it set the event is seen by whoever finds it set, or is
+ * released by it; also when it was set already: who clears an event and then looks whether there is
+ * work finds the work, or finds the event set again.
  *
  * If somebody dies. A member that dies inside a call has set (cleared) the event or has not. If it
  * has set it, all waiters are released, though it did not come to waking them. A waiter that dies

@@ -7,17 +7,17 @@
  * once.
  *
  * Where they live. In memory of a segment: alone (brood_once_create), or in a struct of the user's
- * from brood_alloc or in a named segment. 64 bytes, aligned to 64. All zero is one that is not done;
- * brood_once_init is for memory that may hold something else. Elsewhere every call gets -EBADF.
- * Memory that holds a once which somebody uses must not be freed.
+ * from brood_alloc or in a named segment. 64 bytes, aligned to 64. All zero is one that is not
+ * done; brood_once_init is for memory that may hold something else. Elsewhere every call gets
+ * -EBADF. Memory that holds a once which somebody uses must not be freed.
  *
  * If the function fails, its caller gets the error, and it is undone: the next who waits, or calls,
  * runs its own function.
  *
- * If the one that runs it dies, by a kill or by the end of its thread, the next who waits, or calls,
- * runs its own function from the beginning. So the function must be such that it can be repeated
- * after it was broken off anywhere: let it fill in memory, not count, and create nothing that
- * it would create twice. If a waiter dies, nothing changes.
+ * If the one that runs it dies, by a kill or by the end of its thread, the next who waits, or
+ * calls, runs its own function from the beginning. So the function must be such that it can be
+ * repeated after it was broken off anywhere: let it fill in memory, not count, and create nothing
+ * that it would create twice. If a waiter dies, nothing changes.
  *
  * A function that does not return (longjmp) leaves it running as long as the thread lives. A
  * process that the function forks is not the one that runs it, and gets -EPERM if it returns

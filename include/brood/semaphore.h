@@ -13,8 +13,8 @@
  *
  * If a member dies that has acquired units, they do not come back, as in Python: nothing tells
  * whose they were. With the option `robust` they do: each unit names its holder, the thread. That
- * needs memory for each unit, 8 bytes, so only brood_semaphore_create makes such a semaphore, with 1
- * to 65536 units. Only a holder may release, one of its own units. A forked child holds none.
+ * needs memory for each unit, 8 bytes, so only brood_semaphore_create makes such a semaphore, with
+ * 1 to 65536 units. Only a holder may release, one of its own units. A forked child holds none.
  * acquire and release look through the units for one, beginning where the last one was found:
  * quick unless nearly all of many units are taken. An acquire that does not wait may find none
  * while others release and acquire. The end of a thread counts as its death.

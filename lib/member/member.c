@@ -115,6 +115,8 @@ static int take_entry(struct brood__members *members, uint32_t from, uint32_t to
 			brood__self->members[members->seat] = members;
 			brood__self->ids[members->seat] = id + 1;
 			atomic_fetch_add_explicit(&members->here, 1, memory_order_relaxed);
+			if (members->joined)
+				members->joined(members);	/* W6 */
 			return (int)id;
 		}
 		if (result != -EBUSY)

@@ -54,6 +54,8 @@ enum { ARRIVED = 0x7fff, BROKEN = 0x8000, ROUND_SHIFT = 16 };	/* in the word */
 
 enum { INSIDE = 1, EXPELLED = 2, NOTE_SHIFT = 2, OLDEST = 1 << 29 };	/* in a note */
 
+enum { ROOM_NS = 20000 };	/* as long as sync_wait yields before it sleeps */
+
 _Static_assert(sizeof(struct brood_barrier) == BROOD__LINE + 8 * BROOD_MEMBERS_MAX,
 	       "a line, and a word a member");
 
@@ -246,18 +248,21 @@ static ssize_t try_leave(void *arg)
 
 /*
  * Where there are more parties than CPUs, some can only come when others make room for them:
- * looking for as long as sync_wait does would hold them up. A yield that finds nobody costs less
- * than that.
+ * the looks that sync_wait begins with would hold them up. 4 parties on 2 CPUs: 14 us a round
+ * without this, 1.5 with it.
  */
 static ssize_t make_room(const struct party *party)
 {
 	ssize_t result = judge(party, load(party->barrier));
+	int64_t end;
 
-	if (party->parties > brood__cpus_allowed())
-		for (uint32_t i = 0; result == -EAGAIN && i < 2 * party->parties; i++) {
-			brood__yield();
-			result = judge(party, load(party->barrier));
-		}
+	if (result != -EAGAIN || party->parties <= brood__cpus_allowed())
+		return result;
+	end = brood_now() + ROOM_NS;
+	do {
+		brood__yield();
+		result = judge(party, load(party->barrier));
+	} while (result == -EAGAIN && brood_now() < end);
 	return result;
 }
 

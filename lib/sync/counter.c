@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * counter: one word, the value in two's complement; every change is one seq_cst read-modify-write of
- * it, behind which all who wait are woken if the value is another now.
+ * counter: one word, the value in two's complement; every change is one seq_cst read-modify-write
+ * of it, behind which all who wait are woken if the value is another now.
  *
  * Dying inside. Before that instruction nothing has happened, behind it all has: who dies before
  * the wake-up leaves a value that the sleepers see when they look, and they look when the dead
@@ -10,9 +10,9 @@
  *
  * A waiter compares values, not changes, so one that comes back before it looks is no change to it.
  *
- * Edges (doc/memory-model.md). N1: each change releases what was written before it; the loads of get
- * and wait_change, and the changes themselves, acquire it, all changes being one release sequence.
- * A change is W1 as well. A compare_exchange or max that changes nothing is a load.
+ * Edges (doc/memory-model.md). N1: each change releases what was written before it; the loads of
+ * get and wait_change, and the changes themselves, acquire it, all changes being one release
+ * sequence. A change is W1 as well. A compare_exchange or max that changes nothing is a load.
  */
 #include <string.h>
 

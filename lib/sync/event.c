@@ -23,14 +23,15 @@
  * whatever the bit was: another member may have set it and be stopped before it wakes them.
  *
  * Dying inside. Before the change nothing has happened. A member that dies between the change and
- * the wake-up, or in the midst of waking, leaves the word as it has to be; whoever sleeps watches all
- * lives, and the sweep of the dead wakes all sleepers (sync.h). That is why set becomes a
+ * the wake-up, or in the midst of waking, leaves the word as it has to be; whoever sleeps watches
+ * all lives, and the sweep of the dead wakes all sleepers (sync.h). That is why set becomes a
  * member first. The bit of a waiter that died asleep is cleared by the next set.
  *
- * Edges (doc/memory-model.md). E1: the fetch_or of set releases what was written before it; the loads
- * of wait and is_set acquire it, also behind a clear, which is a read-modify-write and so carries it
- * on. E2: the fetch_or of set on a set word and the CAS of clear are ordered one way or the
- * other: either the clear acquires, or the set finds the event clear. The fetch_or is W1 as well.
+ * Edges (doc/memory-model.md). E1: the fetch_or of set releases what was written before it; the
+ * loads of wait and is_set acquire it, also behind a clear, which is a read-modify-write and so
+ * carries it on. E2: the fetch_or of set on a set word and the CAS of clear are ordered one way or
+ * the other: either the clear acquires, or the set finds the event clear. The fetch_or is W1 as
+ * well.
  */
 #include <string.h>
 

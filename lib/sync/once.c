@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * once: one word, { token of the runner:48 | flags:16 }, 0 at first; DONE for ever in the end. It is
- * changed by CAS only:
+ * once: one word, { token of the runner:48 | flags:16 }, 0 at first; DONE for ever in the end. It
+ * is changed by CAS only:
  *
  *	0 -> me         the caller runs its function
  *	gone -> me      the same: the former runner died
@@ -19,8 +19,8 @@
  * Who the caller is, is asked again when the function is through: it may have forked, and the
  * child, which has its parent's stack, must not end what its parent still runs.
  *
- * Edges (doc/memory-model.md). O1: the CAS to DONE, or 0, releases what the function wrote; the load
- * that finds DONE, and the CAS from 0, acquire it. From a dead runner: its stores are ordered
+ * Edges (doc/memory-model.md). O1: the CAS to DONE, or 0, releases what the function wrote; the
+ * load that finds DONE, and the CAS from 0, acquire it. From a dead runner: its stores are ordered
  * before its life word's mark (M1), which brood__token_gone acquires. The CAS is W1 as well.
  */
 #include <string.h>

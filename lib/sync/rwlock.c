@@ -5,15 +5,15 @@
  *	word     { token of the writer:48 | flags:16 }
  *	slot     { token of the member:48 | depth:14 | PHASE | WAITING }
  *
- * The word, changed by CAS:
+ * The word, changed by CAS, but by its living writer, which nobody interferes with, by any store:
  *
  *	free -> me | DRAINING               acquire_write: new readers stay out
  *	me | DRAINING -> me                 no slot blocks: now I write
  *	me | DRAINING -> free               gave up; then wake the readers, and one writer
  *	me -> free, the other PHASE         release; then wake the readers, and one writer
  *	gone | DRAINING                     as good as free: nothing was changed
- *	gone -> me | INCONSISTENT           a dead writer's: the caller, also one that wanted to read,
- *	                                    writes, and gets -EOWNERDEAD
+ *	gone -> me | INCONSISTENT           a dead writer's: the caller, even one that wanted to
+ *	                                    read, writes, and gets -EOWNERDEAD
  *	me | INCONSISTENT -> me             brood_rwlock_recovered
  *	me | INCONSISTENT -> LOST           release without it; then wake all
  *
@@ -21,8 +21,8 @@
  *
  *	-> reading, then look at the word: free, so I am in; else
  *	-> WAITING with the word's PHASE, then look at the word: still that PHASE, or once more
- *	WAITING -> reading                  the word is free (look again as above), or
- *	                                    its PHASE is the other one: I am in
+ *	WAITING -> reading                  the word is free, or its PHASE is the other one; then
+ *	                                    look: it still is, so I am in; else as it was
  *	reading, deeper                     reads already: no look at the word
  *	-> 0                                out, or gave up; then wake a writer that drains
  *
@@ -30,17 +30,18 @@
  * PHASE than the word's. A token that is gone needs no clearing: the next member with the id
  * overwrites it.
  *
- * The rule of the phases, and why it holds. PHASE is counted (modulo 2) by releases of writers. A
+ * The rule of the phases, and why it holds. PHASE counts, modulo 2, the releases of writers. A
  * reader that has seen its own PHASE in the word after it stored that in its slot is REGISTERED.
  *
- * (1) A reader that is in by looking: it stored its slot and then found the word free; a writer
- * stored the word and then looks at the slots (edges R3, R4): one of them sees the other.
+ * (1) A reader that is in by finding the word free: it stored its slot first; a writer stores the
+ * word and then looks at the slots (edges R3, R4): one of them sees the other.
  *
- * (2) A reader registered in phase p that finds the other phase in the word is in, without another
- * look. The writer that it waited for has released. Whoever claimed the word after that release
- * looks at the slots after it, finds this one registered in another phase, and is blocked until
- * the reader is in and out again, or gives up, or is dead. So nobody writes in the second phase,
- * nobody can end it, and two phases are enough to tell one's own from the next.
+ * (2) A registered reader that finds the other phase in the word is in, whatever else the word
+ * says. The writer that it waited for has released. Whoever claimed the word after that looks at the
+ * slots after it, finds this one registered in another phase, or reading, and is blocked until the
+ * reader is in and out again, or gives up, or is dead. So nobody writes in the second phase,
+ * nobody can end it, and two phases are enough to tell one's own from the next. The reader keeps
+ * its phase for as long as it waits: who registered anew would lose its turn.
  *
  * (3) So a registered reader lets at most one writer write before it. (Or one that dies, and
  * whoever recovers what it left: that is still the same phase.) And a writer that has the word
@@ -55,7 +56,7 @@
  * (5) A reader inside that acquires again goes in at once: no writer can be writing.
  *
  * Dying inside. The word tells the truth at every instruction: DRAINING means nothing was changed,
- * no flag means it may have been, and the CAS between the two comes before the first change. A
+ * no flag means it may have been, and the store between the two comes before the first change. A
  * slot of the dead blocks nobody. Who died between a change and the wake-up that belongs to it:
  * the sleepers watch all lives and look again (sync.h).
  *
@@ -65,11 +66,13 @@
  *
  * Slots lie so that the first 32 members each have a line of their own.
  *
- * Edges (doc/memory-model.md). R1: the CAS by which a writer lets go releases, the loads of the word
- * by readers and the CAS by the next writer acquire, what the writer wrote. R2: the exchange by
- * which a reader leaves its slot releases, the writer's loads of the slots acquire: the reader has
- * read before the writer writes. R3, R4: (1) above; all four accesses are seq_cst. From the dead: M1,
- * by brood__token_gone. Each of these changes is W1 for those who sleep.
+ * Edges (doc/memory-model.md). R1: the CAS or exchange by which a writer lets go releases, the
+ * loads of the word by readers and the CAS by the next writer acquire, what the writer wrote. R2:
+ * the exchange by which a reader leaves its slot releases, the writer's loads of the slots acquire: the
+ * reader has read before the writer writes. R3, R4: (1) above; all four accesses are seq_cst. R5: a
+ * writer's store that it writes, before its changes; who finds it dead loads the word behind
+ * brood__token_gone (M1). Each change of the word and the slots that lets somebody in is W1 for
+ * those who sleep.
  */
 #include <string.h>
 
@@ -147,10 +150,15 @@ static bool i_write(const struct asking *asking, uint64_t word)
 	return token(word) == asking->here.token && !(word & DRAINING);
 }
 
-/* Nobody writes, nobody drains. */
+/*
+ * Nobody writes, nobody drains. A writer may have written between our load of the word and its
+ * death: only what the word says after its death counts.
+ */
 static bool is_free(const struct asking *asking, uint64_t word)
 {
-	return token(word) == 0 ? !(word & LOST) : word & DRAINING && gone(asking, word);
+	if (token(word) == 0)
+		return !(word & LOST);
+	return word & DRAINING && gone(asking, word) && load(asking) == word;	/* R5 */
 }
 
 /* The word of a writer that died while it wrote becomes mine. */

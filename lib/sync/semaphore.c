@@ -30,9 +30,9 @@
  * downwards, so units taken in a row are found in a row. It is bounded where it is used.
  *
  * Edges (doc/memory-model.md). S1: the CAS of release releases, the CAS of acquire acquires, what
- * was done before the unit was given. All changes of a word are CASes: who takes a unit has acquired
- * all the releases of it. From a dead holder: M1, by brood__token_gone. The CAS of release is W1
- * for the sleepers.
+ * was done before the unit was given. All changes of a word are CASes: who takes a unit has
+ * acquired all the releases before it. From a dead holder: M1, by brood__token_gone. The CAS of
+ * release is W1 for the sleepers.
  */
 #include <string.h>
 

@@ -50,7 +50,7 @@ void brood__wake_one(struct brood__members *members, struct brood__waitlist *lis
 /* Make every member of the mask look again, if it sleeps. */
 void brood__wake_all(struct brood__members *members, const _Atomic uint32_t *mask);
 
-/* Make every member that sleeps, on whatever it is, look again: a member is gone. */
+/* Make every member that sleeps, on whatever it is, look again: a member has come or is gone. */
 void brood__wake_sleepers(struct brood__members *members);
 
 /*

@@ -10,7 +10,7 @@
 
 #include "stepper.h"
 
-struct step_options options = { .stride = 1, .rounds = 4 };
+struct step_options options = { .stride = 1, .rounds = 2 };
 
 static void read_options(int argc, char **argv)
 {
@@ -20,6 +20,7 @@ static void read_options(int argc, char **argv)
 		{ "stride", required_argument, NULL, 'n' },
 		{ "seed", required_argument, NULL, 'r' },
 		{ "rounds", required_argument, NULL, 'o' },
+		{ "every", no_argument, NULL, 'e' },
 		{ "capacity", required_argument, NULL, 'k' },
 		{ NULL, 0, NULL, 0 },
 	};
@@ -39,6 +40,8 @@ static void read_options(int argc, char **argv)
 			options.seed = strtoul(optarg, NULL, 10);
 		else if (c == 'o')
 			options.rounds = strtoul(optarg, NULL, 10);
+		else if (c == 'e')
+			options.every = true;
 		else if (c == 'k')
 			options.capacity = (unsigned)strtoul(optarg, NULL, 10);
 		else

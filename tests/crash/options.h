@@ -8,6 +8,7 @@
  *	--stride N		every N-th point; also by the environment, BROOD_STRIDE
  *	--seed N		which of the N
  *	--rounds N		see step_sync.c
+ *	--every			see step_pairs.c
  */
 #ifndef TESTS_CRASH_OPTIONS_H
 #define TESTS_CRASH_OPTIONS_H
@@ -22,6 +23,7 @@ struct step_options {
 	size_t seed;
 	size_t rounds;
 	unsigned capacity;
+	bool every;
 };
 
 extern struct step_options options;

@@ -7,7 +7,7 @@
  * hang, and nobody may be helped only by the look that every sleeper takes every 100 ms.
  *
  * A call that waits looks some hundred times before it sleeps. The rounds of such a loop are alike:
- * of each instruction the first and last 4 executions are points (--rounds says how many; 0 = all).
+ * of each instruction the first and last two executions are points (--rounds says how many; 0 = all).
  * A call that sleeps is also killed in its sleep.
  *
  *	step_sync [--call NAME] [--state COMPANY] [--stride N] [--seed N] [--rounds N]
@@ -32,7 +32,10 @@ static const struct company companies[] = {
 
 #define COMPANIES (sizeof companies / sizeof *companies)
 
-static const struct sync_case *const tables[] = { lock_cases };
+static const struct sync_case *const tables[] = {
+	lock_cases, semaphore_cases, event_cases, counter_cases, once_cases, rwlock_cases,
+	condition_cases, barrier_cases,
+};
 
 static struct scene scene;
 static unsigned long points, failures, astray, failures_here;

@@ -135,6 +135,20 @@ void stepper_kill(pid_t pid)
 		;
 }
 
+bool stepper_at_end(pid_t pid)
+{
+	return at_end(stepper_address(pid));
+}
+
+bool stepper_again(pid_t pid)
+{
+	do {
+		if (!move(PTRACE_CONT, pid))
+			return false;
+	} while (at_end(stepper_address(pid)));
+	return stepper_address(pid) - (uint64_t)(uintptr_t)stepper_begin < 16;
+}
+
 int stepper_finish(pid_t pid)
 {
 	int status = -1;
@@ -327,6 +341,8 @@ enum step_result stepper_advance_slowly(pid_t pid, size_t k)
 
 bool stepper_run_asleep(pid_t pid) { (void)pid; return false; }
 bool stepper_is_asleep(pid_t pid) { (void)pid; return false; }
+bool stepper_again(pid_t pid) { (void)pid; return false; }
+bool stepper_at_end(pid_t pid) { (void)pid; return true; }
 void stepper_kill(pid_t pid) { (void)pid; }
 int stepper_finish(pid_t pid) { (void)pid; return -1; }
 int stepper_status(void) { return -1; }

@@ -70,6 +70,15 @@ bool stepper_run_asleep(pid_t pid);
 /* Whether a process sleeps in the kernel: neither runs, nor wants to, nor is stopped. */
 bool stepper_is_asleep(pid_t pid);
 
+/*
+ * A victim whose body calls stepper_begin again behind stepper_end is used again: let it run from
+ * wherever it stands to stepper_begin. False when it does not come there.
+ */
+bool stepper_again(pid_t pid);
+
+/* Whether a stopped victim is in front of stepper_end or in it: the call has returned. */
+bool stepper_at_end(pid_t pid);
+
 /* Let the victim go to its end. Returns its wait status. */
 int stepper_finish(pid_t pid);
 

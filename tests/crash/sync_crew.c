@@ -94,7 +94,7 @@ void crew_kill(enum crew who)
 	atomic_store(&boxes[who].phase, IDLE);
 }
 
-bool crew_start(ssize_t (*greet)(void *), void *object)
+bool crew_complete(ssize_t (*greet)(void *), void *object)
 {
 	ssize_t result;
 
@@ -104,7 +104,8 @@ bool crew_start(ssize_t (*greet)(void *), void *object)
 	if (boxes == MAP_FAILED)
 		return false;
 	for (enum crew who = ADA; who < LATE; who++)
-		if (!crew_tell(who, greet, object) || !crew_answer(who, &result) || result < 0)
+		if (!pids[who] && (!crew_tell(who, greet, object) ||
+				   !crew_answer(who, &result) || result < 0))
 			return false;
 	return true;
 }

@@ -20,8 +20,8 @@ enum crew { ADA, BOB, CID, DAN, EVE, LATE, CREW };
 
 extern const char *const crew_name[CREW];
 
-/* Fork them; `greet` makes each a member. False: no way. */
-bool crew_start(ssize_t (*greet)(void *), void *object);
+/* Fork those that are not there; `greet` makes each a member. False: no way. */
+bool crew_complete(ssize_t (*greet)(void *), void *object);
 void crew_end(void);
 
 /* Begin a call. */

@@ -8,11 +8,12 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <brood/segment.h>
 
-#include "member/member.h"
+#include "wait/wait.h"
 
 /*
  * Whoever sleeps looks by himself every 100 ms. Whom that helps within the time, a wake-up was lost
@@ -84,29 +85,32 @@ bool scene_start(void)
 		return false;
 	memory = brood_alloc(NULL, OBJECT_MAX);
 	signal(SIGALRM, end_of_patience);
-	return memory && greet(memory) == 0 && crew_start(greet, memory);
+	return memory && greet(memory) == 0 && crew_complete(greet, memory);
+}
+
+void *scene_memory(void)
+{
+	return memory;
+}
+
+/* So everybody gets the same place each time, and each victim takes the same way. */
+static void bury_the_dead(void)
+{
+	struct brood__here here;
+
+	if (brood__here(memory, &here) == 0)
+		brood__member_sweep(here.members);
 }
 
 bool scene_begin_anew(void)
 {
 	crew_end();
+	bury_the_dead();
 	between_known = false;
-	return crew_start(greet, memory);
+	return crew_complete(greet, memory);
 }
 
 /* ---- setting up ---- */
-
-/* So each victim gets the same place and way. */
-static bool bury_the_dead(struct scene *scene)
-{
-	struct brood__here here;
-	int result = brood__here(memory, &here);
-
-	if (result)
-		return scene_fail(scene, "the parent is no member: %d", result);
-	brood__member_sweep(here.members);
-	return true;
-}
 
 static void victim_body(void *argument)
 {
@@ -114,8 +118,7 @@ static void victim_body(void *argument)
 	const struct sync_case *job = scene->job;
 
 	if (job->ready) {
-		stage->token = scene_my_token(scene->object);
-		if (!stage->token || job->ready(scene->object) < 0)
+		if (!scene_my_token(scene->object) || job->ready(scene->object) < 0)
 			_exit(98);
 	}
 	stepper_begin();
@@ -136,6 +139,19 @@ static bool start_victim(struct scene *scene)
 			  (unsigned)stepper_status());
 }
 
+unsigned scene_sleepers(const struct scene *scene)
+{
+	return scene->job->sleep ? scene->company->sleepers : 0;
+}
+
+bool scene_slept(const struct scene *scene)
+{
+	for (unsigned i = 0; i < scene_sleepers(scene); i++)
+		if (!scene->sleeper[i].done)
+			return true;
+	return false;
+}
+
 static bool start_sleepers(struct scene *scene, enum come come)
 {
 	if (!scene->job->sleep || scene->job->come != come)
@@ -147,6 +163,17 @@ static bool start_sleepers(struct scene *scene, enum come come)
 		return true;
 	scene->hung = true;
 	return scene_fail(scene, "hang: the sleepers neither sleep nor return");
+}
+
+/* Let those who sleep take notice of who has come since. */
+static bool introduce(struct scene *scene)
+{
+	struct brood__here here;
+
+	if (brood__here(memory, &here))
+		return scene_fail(scene, "the parent is no member");
+	brood__wake_sleepers(here.members);
+	return crew_settle() || scene_fail(scene, "the sleepers do not sleep again");
 }
 
 static void forget(struct scene *scene)
@@ -170,9 +197,14 @@ static bool open_scene(struct scene *scene)
 	result = job->make ? job->make(memory) : 0;
 	if (result)
 		return scene_fail(scene, "making the object gave %zd", result);
-	if (!bury_the_dead(scene) || (job->set_up && !job->set_up(scene)) ||
-	    !start_sleepers(scene, BEFORE_VICTIM) || !start_victim(scene) ||
-	    !start_sleepers(scene, BEFORE_CALL))
+	bury_the_dead();
+	if (!crew_complete(greet, memory))
+		return scene_fail(scene, "no crew");
+	if ((job->set_up && !job->set_up(scene)) ||
+	    !start_sleepers(scene, BEFORE_VICTIM) || !start_sleepers(scene, EARLY) ||
+	    !start_victim(scene) || !start_sleepers(scene, BEFORE_CALL))
+		return false;
+	if (job->come == EARLY && !introduce(scene))
 		return false;
 	if (!job->grant || scene->asleep || crew_tell_after(ADA, job->grant, memory, scene->pid))
 		return true;
@@ -220,6 +252,20 @@ static bool advance(struct scene *scene)
 	return result == STEP_ASTRAY ? again_slowly(scene) : stands(scene, result);
 }
 
+/* Who is the victim among the members? The life word has its number. */
+static uint64_t token_of(const struct scene *scene)
+{
+	struct brood__here here;
+
+	if (brood__here(memory, &here))
+		return 0;
+	for (uint32_t id = 0; id < here.members->max; id++)
+		if ((brood__life_of(here.members, id) & BROOD__LIFE_TID) == (uint32_t)scene->pid)
+			return (uint64_t)brood__incarnation_of(here.members, id) << 32 |
+			       (uint64_t)(id + 1) << 16;
+	return 0;
+}
+
 /* Everybody gets as far as they get; what is so then, was so at the kill. */
 static bool look_around(struct scene *scene)
 {
@@ -229,10 +275,13 @@ static bool look_around(struct scene *scene)
 		scene->hung = true;
 		return scene_fail(scene, "hang: somebody runs for ever beside the victim");
 	}
-	for (unsigned i = 0; i < scene->company->sleepers && scene->job->sleep; i++)
+	for (unsigned i = 0; i < scene_sleepers(scene); i++)
 		scene->sleeper[i].done = !crew_busy((enum crew)(BOB + i));
+	scene->granted = scene->job->grant && !scene->asleep && !crew_busy(ADA);
 	memcpy(scene->was, memory, OBJECT_MAX);
-	scene->token = stage->token;
+	for (unsigned i = 0; i < 4; i++)
+		scene->n[i] = atomic_load(&stage->n[i]);
+	scene->token = token_of(scene);
 	scene->returned = stage->returned;
 	scene->result = stage->result;
 	return true;
@@ -266,12 +315,64 @@ bool scene_ask(struct scene *scene, enum crew who, const char *what, ssize_t (*a
 					    what, result, want);
 }
 
+bool scene_state_fits(struct scene *scene, unsigned state)
+{
+	const struct sync_case *job = scene->job;
+	bool first = scene->point == 0 && !scene->asleep;
+	unsigned allowed = first		? job->before | job->between
+			   : scene->returned	? job->after
+						: job->before | job->after | job->between;
+
+	if (scene->returned ? scene->result != job->result : scene->last)
+		return scene_fail(scene, "undisturbed, the call gave %zd", scene->result);
+	return (state & allowed) || scene_fail(scene, "the object was in state %x", state);
+}
+
 bool scene_collect(struct scene *scene)
 {
-	for (unsigned i = 0; i < scene->company->sleepers && scene->job->sleep; i++)
+	for (unsigned i = 0; i < scene_sleepers(scene); i++)
 		if (!answer(scene, (enum crew)(BOB + i), "waiting", &scene->sleeper[i].result))
 			return false;
-	scene->late = brood_now() - scene->since > LATE_NS;
+	if (scene_slept(scene) && brood_now() - scene->since > LATE_NS)
+		scene->late = true;
+	return true;
+}
+
+static unsigned awake(const struct scene *scene)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < scene_sleepers(scene); i++)
+		n += !crew_busy((enum crew)(BOB + i));
+	return n;
+}
+
+bool scene_await(struct scene *scene, unsigned n)
+{
+	const struct timespec moment = { .tv_nsec = 50000 };
+	int64_t end = scene->since + HANG_SECONDS * (int64_t)1000000000;
+
+	while (awake(scene) < n) {
+		if (brood_now() > end) {
+			scene->hung = true;
+			return scene_fail(scene, "hang: %u of the sleepers come back, not %u",
+					  awake(scene), n);
+		}
+		nanosleep(&moment, NULL);
+	}
+	if (brood_now() - scene->since > LATE_NS)
+		scene->late = true;
+	return true;
+}
+
+bool scene_collect_all(struct scene *scene)
+{
+	if (!scene_collect(scene))
+		return false;
+	for (unsigned i = 0; i < scene_sleepers(scene); i++)
+		if (scene->sleeper[i].result)
+			return scene_fail(scene, "%s waited and got %zd", crew_name[BOB + i],
+					  scene->sleeper[i].result);
 	return true;
 }
 
@@ -318,6 +419,8 @@ static bool kill_and_check(struct scene *scene)
 		if (crew_busy(who))
 			return scene_fail(scene, "%s is still in a call", crew_name[who]);
 	crew_kill(LATE);
+	if (scene->job->set_up)
+		crew_kill(EVE);		/* she may have died, and come again in another place */
 	return nothing_left(scene);
 }
 

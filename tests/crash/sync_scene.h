@@ -26,6 +26,7 @@ struct scene;
 enum come {
 	AT_POINT,	/* as soon as the victim stands at its point */
 	BEFORE_CALL,	/* when the victim is prepared */
+	EARLY,		/* before it is there, but look again when it is prepared */
 	BEFORE_VICTIM,	/* before it is there: they have never heard of it */
 };
 
@@ -40,8 +41,9 @@ struct sync_case {
 	enum come come;
 	ssize_t (*grant)(void *object);		/* by Ada, as soon as the victim sleeps or is dead */
 	bool (*check)(struct scene *scene);
-	unsigned before, after;			/* for the check: states of the object ... */
-	unsigned rules;				/* ... and what else it must know */
+	ssize_t result;				/* what the call gives when it is not killed */
+	/* For the check, as the object's kind likes: a state, a set of them, what else it must know. */
+	unsigned before, after, between, rules;
 };
 
 /* Who is around, and who comes first when the victim is dead. */
@@ -70,9 +72,11 @@ struct scene {
 	bool astray;
 
 	_Alignas(64) unsigned char was[OBJECT_MAX];	/* the object just before the kill */
+	uint32_t n[4];		/* of the stage */
 	uint64_t token;		/* the victim's; 0 when it was none of the members yet */
 	bool returned;
 	ssize_t result;		/* of its call */
+	bool granted;		/* before the kill */
 	struct sleeper sleeper[SLEEPERS_MAX];
 
 	int64_t since;		/* when the sleepers last were given something */
@@ -83,8 +87,7 @@ struct scene {
 
 /* What acts can use, shared by all: zero at the beginning of every point. */
 struct stage {
-	uint64_t token;			/* the victim's; written by it */
-	volatile bool returned;
+	volatile bool returned;		/* written by the victim */
 	volatile ssize_t result;
 	_Atomic uint32_t inside;	/* who is where only one may be */
 	_Atomic uint32_t n[4];		/* as an object's acts like */
@@ -94,6 +97,7 @@ extern struct stage *stage;
 
 /* Make the family, the object's memory, and the crew. */
 bool scene_start(void);
+void *scene_memory(void);
 
 /* Step the call once to its end, note the way, and check. */
 bool scene_record(struct scene *scene);
@@ -117,8 +121,25 @@ bool scene_fail(struct scene *scene, const char *format, ...)
 bool scene_ask(struct scene *scene, enum crew who, const char *what, ssize_t (*act)(void *),
 	       ssize_t want);
 
+/* How many sleepers there are; and whether any of them still slept at the kill. */
+unsigned scene_sleepers(const struct scene *scene);
+bool scene_slept(const struct scene *scene);
+
 /* Wait for the sleepers' results. They must come, and not by looking by themselves. */
 bool scene_collect(struct scene *scene);
+
+/*
+ * Whether the state that the object was in at the kill is right: `before` while nothing has been
+ * executed (or what others make of it), `after` when the call has returned, and one of these or of `between` at any point.
+ * States are single bits. Looks at the call's result as well.
+ */
+bool scene_state_fits(struct scene *scene, unsigned state);
+
+/* Wait until so many of the sleepers have their results, by now or before; as above. */
+bool scene_await(struct scene *scene, unsigned n);
+
+/* The same for all of them, and all results must be 0. */
+bool scene_collect_all(struct scene *scene);
 
 /* From now on the sleepers have what they wait for. */
 void scene_mark(struct scene *scene);

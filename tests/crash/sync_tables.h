@@ -9,5 +9,12 @@
 
 /* Each ends with a row without a name. */
 extern const struct sync_case lock_cases[];
+extern const struct sync_case semaphore_cases[];
+extern const struct sync_case event_cases[];
+extern const struct sync_case counter_cases[];
+extern const struct sync_case once_cases[];
+extern const struct sync_case rwlock_cases[];
+extern const struct sync_case condition_cases[];
+extern const struct sync_case barrier_cases[];
 
 #endif

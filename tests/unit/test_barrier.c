@@ -4,6 +4,7 @@
 #include <sched.h>
 
 #include <brood/barrier.h>
+#include <brood/lock.h>
 
 #include "support.h"
 
@@ -12,6 +13,7 @@ enum { ROUNDS = 1000 };
 /* In shared memory of the family: what the children of a test use. */
 struct scene {
 	struct brood_barrier barrier;
+	struct brood_lock lock;
 	int rounds;
 	int64_t timeout;
 	atomic_int arrived[ROUNDS + 1];
@@ -38,6 +40,15 @@ static void until_waiting(struct scene *scene, int n)
 {
 	while (brood_barrier_n_waiting(&scene->barrier) != n)
 		sched_yield();
+}
+
+static int notes(const struct scene *scene)
+{
+	int n = 0;
+
+	for (int id = 0; id < BROOD_MEMBERS_MAX; id++)
+		n += scene->barrier.slots[id] != 0;
+	return n;
 }
 
 static int wait_here(struct scene *scene)
@@ -510,14 +521,16 @@ static int look_at_the_dead(struct scene *scene, int how)
 		return wait_here(scene) == -EPIPE;
 	case 3:
 		return brood_barrier_wait_action(&scene->barrier, act, scene, 0) == -EPIPE;
-	default:		/* a new member, which has the id of the dead one */
+	default:		/* a new member, which has the id of the dead one: it is swept before */
+		ck_assert_int_eq(brood_lock_acquire(&scene->lock, 0), 0);
+		ck_assert_int_eq(brood_lock_acquire(&scene->lock, brood_ms(1)), -ETIMEDOUT);
 		return run(wait_once, scene) == 100 + EPIPE;
 	}
 }
 
 START_TEST(death_of_a_party_is_found)
 {
-	struct scene *scene = new_scene(2);
+	struct scene *scene = new_scene(_i < 4 ? 2 : 3);
 
 	kill_child(waiter(scene, 1));
 	ck_assert(look_at_the_dead(scene, _i));
@@ -589,6 +602,7 @@ START_TEST(death_behind_its_round_breaks_nothing)
 	other = waiter(scene, 1);
 	kill_child(slow);
 	ck_assert_int_eq(brood_barrier_broken(&scene->barrier), 0);
+	ck_assert_int_eq(notes(scene), 1);	/* what the dead one left is cleared */
 	ck_assert_int_eq(wait_here(scene), 1);
 	ck_assert_int_eq(end_of(other), 0);
 }

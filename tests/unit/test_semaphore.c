@@ -184,8 +184,10 @@ END_TEST
 
 START_TEST(semaphore_get_value)
 {
+	const struct brood_semaphore_opts *kinds[] = { NULL, &bounded, &robust };
+
 	for (int kind = 0; kind < 3; kind++) {
-		struct scene *scene = new_scene(3, kind == 0 ? NULL : kind == 1 ? &bounded : &robust);
+		struct scene *scene = new_scene(3, kinds[kind]);
 
 		for (int i = 3; i > 0; i--) {
 			ck_assert_int_eq(brood_semaphore_value(scene->semaphore), i);
