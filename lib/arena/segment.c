@@ -55,7 +55,7 @@ static void attach_members(struct brood_segment *segment)
 	segment->members.table = brood__at(segment, header->members_at);
 	segment->members.used = &header->members_used;
 	segment->members.max = header->members_max;
-	segment->members.joined = brood__wake_sleepers;
+	segment->members.changed = brood__wake_sleepers;
 	/* A1, last: who finds it set in the family's members finds all of the segment. */
 	__atomic_store_n(&segment->members.sweep, brood__sweep_segment, __ATOMIC_RELEASE);
 }

@@ -115,8 +115,8 @@ static int take_entry(struct brood__members *members, uint32_t from, uint32_t to
 			brood__self->members[members->seat] = members;
 			brood__self->ids[members->seat] = id + 1;
 			atomic_fetch_add_explicit(&members->here, 1, memory_order_relaxed);
-			if (members->joined)
-				members->joined(members);	/* W6 */
+			if (members->changed)
+				members->changed(members);	/* W6 */
 			return (int)id;
 		}
 		if (result != -EBUSY)
@@ -175,6 +175,8 @@ void brood__member_leave(struct brood__members *members)
 	id = self->ids[members->seat] - 1;
 	members->sweep(members, id, true);
 	give_entry_back(members, id);
+	if (members->changed)
+		members->changed(members);	/* W6 */
 }
 
 void brood__leave(void)

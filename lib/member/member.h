@@ -38,8 +38,11 @@ struct brood__members {		/* in each process; one a segment */
 	uint32_t max;
 	uint32_t seat;		/* index of this segment in the process, below BROOD__SEATS */
 	_Atomic uint32_t here;	/* members that are threads of this process */
-	/* A member has joined: who sleeps must watch it too. Provided by floor 5; may be NULL. */
-	void (*joined)(struct brood__members *members);
+	/*
+	 * A member has joined, and is to be watched, or has left, and owns nothing any more: who
+	 * sleeps has to look again. Provided by floor 5; may be NULL.
+	 */
+	void (*changed)(struct brood__members *members);
 	/* Repair what `dead` left in the segment; called by floor 2, provided by floor 5. */
 	void (*sweep)(struct brood__members *members, uint32_t dead, bool clean);
 };

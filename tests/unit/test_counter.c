@@ -6,7 +6,7 @@
 
 #include "support.h"
 
-enum { SLEEPERS = 3, TIMES = 20000 };
+enum { SLEEPERS = 3, TIMES = 20000, OFTEN = 100000 };
 
 /* In shared memory of the family: what the children of a test use. */
 struct scene {
@@ -65,13 +65,22 @@ static void sleepers(struct scene *scene, pid_t pids[SLEEPERS])
 		pids[i] = sleeper(scene);
 }
 
-/* All of them, and before any of them could have looked by itself. */
-static void all_saw_it(struct scene *scene, const pid_t pids[SLEEPERS], int64_t since)
+/* All of them; whether before any of them could have looked by itself. */
+static bool all_saw_it(struct scene *scene, const pid_t pids[SLEEPERS], int64_t since)
 {
 	for (int i = 0; i < SLEEPERS; i++)
 		ck_assert_int_eq(end_of(pids[i]), 0);
-	ck_assert_int_lt(brood_now() - since, 90 * MS);
 	ck_assert_int_eq(atomic_load(&scene->seen), SLEEPERS);
+	return brood_now() - since < 90 * MS;
+}
+
+/* A busy machine may be late; who was not woken is late each time. */
+static void promptly(bool (*scenario)(int), int how)
+{
+	for (int tries = 0; tries < 5; tries++)
+		if (scenario(how))
+			return;
+	ck_abort_msg("nobody was woken, they looked by themselves");
 }
 
 static bool any_waiter_is_noted(const struct brood_counter *counter)
@@ -186,7 +195,9 @@ static int add_often(void *arg)
 {
 	struct scene *scene = arg;
 
-	for (int i = 0; i < TIMES; i++)
+	while (!atomic_load(&scene->go))
+		sched_yield();
+	for (int i = 0; i < OFTEN; i++)
 		must(brood_counter_add(&scene->counter, i % 2 ? 3 : -1, NULL) == 0);
 	return 0;
 }
@@ -196,7 +207,9 @@ static int exchange_often(void *arg)
 	struct scene *scene = arg;
 	int64_t value = 0;
 
-	for (int i = 0; i < TIMES; i++)
+	while (!atomic_load(&scene->go))
+		sched_yield();
+	for (int i = 0; i < OFTEN; i++)
 		while (!brood_counter_compare_exchange(&scene->counter, &value, value + 1))
 			;
 	return 0;
@@ -209,10 +222,11 @@ START_TEST(value_loses_no_update)
 	pid_t pids[8];
 
 	for (int i = 0; i < 8; i++)
-		pids[i] = start(i % 2 ? add_often : exchange_often, scene);
+		pids[i] = start(i < 4 ? add_often : exchange_often, scene);
+	atomic_store(&scene->go, 1);
 	for (int i = 0; i < 8; i++)
 		ck_assert_int_eq(end_of(pids[i]), 0);
-	ck_assert_int_eq(value_of(&scene->counter), 8 * TIMES);
+	ck_assert_int_eq(value_of(&scene->counter), 8 * OFTEN);
 }
 END_TEST
 
@@ -221,7 +235,9 @@ static int raise_often(void *arg)
 	struct scene *scene = arg;
 	int64_t greater, before = 0;
 
-	for (int i = 0; i < TIMES; i++) {
+	while (!atomic_load(&scene->go))
+		sched_yield();
+	for (int i = 0; i < OFTEN; i++) {
 		int64_t mine = (int64_t)((uint32_t)i * 2654435761u % 1000000);
 
 		must(brood_counter_max(&scene->counter, mine, &greater) == 0);
@@ -237,13 +253,14 @@ START_TEST(max_of_many)
 	int64_t greatest = 0;
 	pid_t pids[4];
 
-	for (int i = 0; i < TIMES; i++) {
+	for (int i = 0; i < OFTEN; i++) {
 		int64_t mine = (int64_t)((uint32_t)i * 2654435761u % 1000000);
 
 		greatest = mine > greatest ? mine : greatest;
 	}
 	for (int i = 0; i < 4; i++)
 		pids[i] = start(raise_often, scene);
+	atomic_store(&scene->go, 1);
 	for (int i = 0; i < 4; i++)
 		ck_assert_int_eq(end_of(pids[i]), 0);
 	ck_assert_int_eq(value_of(&scene->counter), greatest);
@@ -314,7 +331,7 @@ static void change(struct brood_counter *counter, int how)
 		ck_assert_int_eq(brood_counter_compare_exchange(counter, &zero, 7), 1);
 }
 
-START_TEST(every_change_wakes_all)
+static bool change_wakes_all(int how)
 {
 	struct scene *scene = new_scene();
 	pid_t pids[SLEEPERS];
@@ -322,8 +339,13 @@ START_TEST(every_change_wakes_all)
 
 	sleepers(scene, pids);
 	begin = brood_now();
-	change(&scene->counter, _i);
-	all_saw_it(scene, pids, begin);
+	change(&scene->counter, how);
+	return all_saw_it(scene, pids, begin);
+}
+
+START_TEST(every_change_wakes_all)
+{
+	promptly(change_wakes_all, _i);
 }
 END_TEST
 
@@ -393,19 +415,25 @@ static int die_before_waking(void *arg)
 	return 1;
 }
 
-START_TEST(changer_dies_before_it_wakes)
+static bool changer_dies(int unused)
 {
 	struct scene *scene = new_scene();
 	pid_t pids[SLEEPERS], changer = start(die_before_waking, scene);
 	int64_t begin;
 
+	(void)unused;
 	while (!atomic_load(&scene->begun))
 		sched_yield();
 	sleepers(scene, pids);
 	begin = brood_now();
 	atomic_store(&scene->go, 1);
 	ck_assert_int_eq(end_of(changer), -SIGKILL);
-	all_saw_it(scene, pids, begin);
+	return all_saw_it(scene, pids, begin);
+}
+
+START_TEST(changer_dies_before_it_wakes)
+{
+	promptly(changer_dies, 0);
 }
 END_TEST
 

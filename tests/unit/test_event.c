@@ -60,13 +60,22 @@ static void sleepers(struct scene *scene, pid_t pids[SLEEPERS])
 		pids[i] = sleeper(scene, wait_for_it);
 }
 
-/* All of them, and before any of them could have looked by itself. */
-static void all_released(struct scene *scene, const pid_t pids[SLEEPERS], int64_t since)
+/* All of them; whether before any of them could have looked by itself. */
+static bool all_released(struct scene *scene, const pid_t pids[SLEEPERS], int64_t since)
 {
 	for (int i = 0; i < SLEEPERS; i++)
 		ck_assert_int_eq(end_of(pids[i]), 0);
-	ck_assert_int_lt(brood_now() - since, 90 * MS);
 	ck_assert_int_eq(atomic_load(&scene->released), SLEEPERS);
+	return brood_now() - since < 90 * MS;
+}
+
+/* A busy machine may be late; who was not woken is late each time. */
+static void promptly(bool (*scenario)(int), int how)
+{
+	for (int tries = 0; tries < 5; tries++)
+		if (scenario(how))
+			return;
+	ck_abort_msg("nobody was woken, they looked by themselves");
 }
 
 static bool any_waiter_is_noted(const struct brood_event *event)
@@ -101,7 +110,7 @@ START_TEST(event_wait_when_set_and_on_timeout)
 }
 END_TEST
 
-START_TEST(event_set_during_the_wait_wakes_all)
+static bool set_or_set_and_clear(int clear)
 {
 	struct scene *scene = new_scene();
 	pid_t pids[SLEEPERS];
@@ -110,9 +119,32 @@ START_TEST(event_set_during_the_wait_wakes_all)
 	sleepers(scene, pids);
 	begin = brood_now();
 	ck_assert_int_eq(brood_event_set(&scene->event), 0);
-	all_released(scene, pids, begin);
-	ck_assert_int_eq(brood_event_is_set(&scene->event), 1);
-	ck_assert_int_eq(run(wait_for_it, scene), 0);	/* later waits return at once */
+	if (clear)
+		ck_assert_int_eq(brood_event_clear(&scene->event), 0);
+	ck_assert_int_eq(brood_event_is_set(&scene->event), !clear);
+	return all_released(scene, pids, begin);
+}
+
+START_TEST(event_set_during_the_wait_wakes_all)
+{
+	promptly(set_or_set_and_clear, 0);
+}
+END_TEST
+
+START_TEST(event_clear_at_once_after_set_releases_every_waiter)
+{
+	for (int i = 0; i < 10; i++)
+		promptly(set_or_set_and_clear, 1);
+}
+END_TEST
+
+START_TEST(later_waits_return_at_once)
+{
+	struct scene *scene = new_scene();
+
+	ck_assert_int_eq(brood_event_set(&scene->event), 0);
+	ck_assert_int_eq(run(wait_for_it, scene), 0);
+	ck_assert_int_eq(run(wait_for_it, scene), 0);
 }
 END_TEST
 
@@ -142,24 +174,6 @@ START_TEST(event_clear_makes_waits_block_again)
 	}
 	ck_assert_int_eq(brood_event_clear(event), 0);
 	ck_assert_int_eq(brood_event_wait(event, brood_ms(5)), -ETIMEDOUT);
-}
-END_TEST
-
-START_TEST(event_clear_at_once_after_set_releases_every_waiter)
-{
-	for (int round = 0; round < 10; round++) {
-		struct scene *scene = new_scene();
-		pid_t pids[SLEEPERS];
-		int64_t begin;
-
-		sleepers(scene, pids);
-		begin = brood_now();
-		ck_assert_int_eq(brood_event_set(&scene->event), 0);
-		ck_assert_int_eq(brood_event_clear(&scene->event), 0);
-		ck_assert_int_eq(brood_event_is_set(&scene->event), 0);
-		all_released(scene, pids, begin);
-		ck_assert_int_eq(brood_free(NULL, scene), 0);
-	}
 }
 END_TEST
 
@@ -477,7 +491,7 @@ static int die_before_waking(void *arg)
 	return 1;
 }
 
-START_TEST(setter_dies_before_it_wakes)
+static bool setter_dies(int how)
 {
 	struct scene *scene = new_scene();
 	pid_t pids[SLEEPERS], setter = start(die_before_waking, scene);
@@ -487,10 +501,15 @@ START_TEST(setter_dies_before_it_wakes)
 		sched_yield();
 	sleepers(scene, pids);
 	begin = brood_now();
-	atomic_store(&scene->word, _i);
+	atomic_store(&scene->word, how);
 	ck_assert_int_eq(end_of(setter), -SIGKILL);
-	all_released(scene, pids, begin);
-	ck_assert_int_eq(brood_event_is_set(&scene->event), _i == 1);
+	ck_assert_int_eq(brood_event_is_set(&scene->event), how == 1);
+	return all_released(scene, pids, begin);
+}
+
+START_TEST(setter_dies_before_it_wakes)
+{
+	promptly(setter_dies, _i);
 }
 END_TEST
 
@@ -648,6 +667,7 @@ int main(void)
 	tcase_add_test(event, event_set_twice_is_fine);
 	tcase_add_test(event, event_clear_makes_waits_block_again);
 	tcase_add_test(event, event_clear_at_once_after_set_releases_every_waiter);
+	tcase_add_test(event, later_waits_return_at_once);
 	tcase_add_test(event, event_is_anybodys);
 	tcase_add_test(together, back_and_forth);
 	tcase_add_test(together, who_clears_and_finds_no_work_finds_it_set_again);

@@ -366,6 +366,36 @@ START_TEST(thread_that_ends_as_the_owner)
 }
 END_TEST
 
+static void *own_until_told(void *arg)
+{
+	struct scene *scene = arg;
+
+	if (brood_lock_acquire(&scene->lock, 0) == 0)
+		atomic_store(&scene->reached, 1);
+	while (atomic_load(&scene->reached) == 1)
+		sched_yield();
+	return NULL;
+}
+
+/* No backstop: its end wakes who waits. */
+START_TEST(sleepers_go_on_when_the_owners_thread_ends)
+{
+	struct scene *scene = new_scene(NULL);
+	pthread_t thread;
+	int64_t begin;
+	pid_t pid;
+
+	ck_assert_int_eq(pthread_create(&thread, NULL, own_until_told, scene), 0);
+	until_reached(scene, 1);
+	pid = sleeper(scene);
+	begin = brood_now();
+	atomic_store(&scene->reached, 2);
+	ck_assert_int_eq(end_of(pid), 0);
+	ck_assert_int_lt(brood_now() - begin, 60 * MS);
+	ck_assert_int_eq(pthread_join(thread, NULL), 0);
+}
+END_TEST
+
 /* ---- RLock ---- */
 
 static int try_rlock_in_a_child(void *arg)
@@ -560,6 +590,7 @@ int main(void)
 	tcase_add_test(death, sleepers_go_on_when_the_owner_dies);
 	tcase_add_test(death, waiter_may_die);
 	tcase_add_test(death, thread_that_ends_as_the_owner);
+	tcase_add_test(death, sleepers_go_on_when_the_owners_thread_ends);
 	tcase_add_test(rlock, rlock_owner_is_process_and_thread);
 	tcase_add_test(rlock, rlock_held_at_fork_is_not_the_childs);
 	tcase_add_test(rlock, rlock_of_a_dead_owner);

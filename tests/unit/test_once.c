@@ -93,18 +93,24 @@ static int call_make(void *arg)
 	return 0;
 }
 
+/* Lives on until it is told to end, for its end would wake the others too. */
+static int call_and_stay(struct scene *scene, int (*function)(void *))
+{
+	int result = brood_once_call(&scene->once, function, scene, BROOD_FOREVER);
+
+	while (!atomic_load(&scene->ready))
+		usleep(100);
+	return -result;
+}
+
 static int call_make_when_told(void *arg)
 {
-	struct scene *scene = arg;
-
-	return -brood_once_call(&scene->once, make_when_told, scene, BROOD_FOREVER);
+	return call_and_stay(arg, make_when_told);
 }
 
 static int call_fail_when_told(void *arg)
 {
-	struct scene *scene = arg;
-
-	return -brood_once_call(&scene->once, fail_when_told, scene, BROOD_FOREVER);
+	return call_and_stay(arg, fail_when_told);
 }
 
 static pid_t runner(struct scene *scene, int (*function)(void *))
@@ -133,14 +139,23 @@ static void sleepers(struct scene *scene, pid_t pids[SLEEPERS])
 	}
 }
 
-/* All of them, and before any of them could have looked by itself. */
-static void all_done(struct scene *scene, const pid_t pids[SLEEPERS], int64_t since)
+/* All of them; whether before any of them could have looked by itself. */
+static bool all_done(struct scene *scene, const pid_t pids[SLEEPERS], int64_t since)
 {
 	for (int i = 0; i < SLEEPERS; i++)
 		ck_assert_int_eq(end_of(pids[i]), 0);
-	ck_assert_int_lt(brood_now() - since, 90 * MS);
 	ck_assert_int_eq(atomic_load(&scene->runs), 1);
 	ck_assert_int_eq(scene->made, 42);
+	return brood_now() - since < 90 * MS;
+}
+
+/* A busy machine may be late; who was not woken is late each time. */
+static void promptly(bool (*scenario)(int), int how)
+{
+	for (int tries = 0; tries < 5; tries++)
+		if (scenario(how))
+			return;
+	ck_abort_msg("nobody was woken, they looked by themselves");
 }
 
 /* ---- once ---- */
@@ -189,18 +204,47 @@ END_TEST
 START_TEST(others_wait_for_the_one_that_runs_it)
 {
 	struct scene *scene = new_scene();
-	pid_t first = runner(scene, call_make_when_told), pids[SLEEPERS];
+	pid_t first = runner(scene, call_make_when_told);
 	int64_t begin = brood_now();
 
 	ck_assert_int_eq(brood_once_call(&scene->once, must_not_run, NULL, 0), -EAGAIN);
 	ck_assert_int_eq(brood_once_call(&scene->once, must_not_run, NULL, brood_ms(20)),
 			 -ETIMEDOUT);
 	ck_assert_int_ge(brood_now() - begin, 20 * MS);
+	atomic_store(&scene->ready, 1);
+	atomic_store(&scene->go, 1);
+	ck_assert_int_eq(brood_once_call(&scene->once, must_not_run, NULL, BROOD_FOREVER), 0);
+	ck_assert_int_eq(scene->made, 42);
+	ck_assert_int_eq(end_of(first), 0);
+}
+END_TEST
+
+static bool runner_ends(int fails)
+{
+	struct scene *scene = new_scene();
+	pid_t first = runner(scene, fails ? call_fail_when_told : call_make_when_told);
+	pid_t pids[SLEEPERS];
+	int64_t begin;
+	bool prompt;
+
 	sleepers(scene, pids);
 	begin = brood_now();
 	atomic_store(&scene->go, 1);
-	all_done(scene, pids, begin);
-	ck_assert_int_eq(end_of(first), 0);
+	prompt = all_done(scene, pids, begin);
+	atomic_store(&scene->ready, 1);
+	ck_assert_int_eq(end_of(first), fails ? ENODEV : 0);
+	return prompt;
+}
+
+START_TEST(all_go_on_when_it_is_done)
+{
+	promptly(runner_ends, 0);
+}
+END_TEST
+
+START_TEST(waiter_runs_its_own_after_a_failure)
+{
+	promptly(runner_ends, 1);
 }
 END_TEST
 
@@ -217,20 +261,6 @@ START_TEST(failure_undoes_it)
 	}
 	ck_assert_int_eq(brood_once_call(&scene->once, make, scene, BROOD_FOREVER), 0);
 	ck_assert_int_eq(brood_once_call(&scene->once, must_not_run, NULL, 0), 0);
-}
-END_TEST
-
-START_TEST(waiter_runs_its_own_after_a_failure)
-{
-	struct scene *scene = new_scene();
-	pid_t first = runner(scene, call_fail_when_told), pids[SLEEPERS];
-	int64_t begin;
-
-	sleepers(scene, pids);
-	begin = brood_now();
-	atomic_store(&scene->go, 1);
-	all_done(scene, pids, begin);
-	ck_assert_int_eq(end_of(first), ENODEV);
 }
 END_TEST
 
@@ -315,17 +345,23 @@ START_TEST(runner_dies_and_the_next_takes_over)
 }
 END_TEST
 
-START_TEST(sleeper_takes_over_when_the_runner_dies)
+static bool runner_dies(int unused)
 {
 	struct scene *scene = new_scene();
 	pid_t first = runner(scene, call_make_when_told), pids[SLEEPERS];
 	int64_t begin;
 
+	(void)unused;
 	sleepers(scene, pids);
 	atomic_store(&scene->inside, 0);
 	begin = brood_now();
 	kill_child(first);
-	all_done(scene, pids, begin);
+	return all_done(scene, pids, begin);
+}
+
+START_TEST(sleeper_takes_over_when_the_runner_dies)
+{
+	promptly(runner_dies, 0);
 }
 END_TEST
 
@@ -352,7 +388,7 @@ static int call_and_die(void *arg)
 	return brood_once_call(&scene->once, die_before_waking, scene, BROOD_FOREVER);
 }
 
-START_TEST(runner_dies_before_it_wakes)
+static bool runner_dies_at_its_end(int how)
 {
 	struct scene *scene = new_scene();
 	pid_t first = runner(scene, call_and_die), pids[SLEEPERS];
@@ -360,9 +396,14 @@ START_TEST(runner_dies_before_it_wakes)
 
 	sleepers(scene, pids);
 	begin = brood_now();
-	atomic_store(&scene->go, _i);
+	atomic_store(&scene->go, how);
 	ck_assert_int_eq(end_of(first), -SIGKILL);
-	all_done(scene, pids, begin);
+	return all_done(scene, pids, begin);
+}
+
+START_TEST(runner_dies_before_it_wakes)
+{
+	promptly(runner_dies_at_its_end, _i);
 }
 END_TEST
 
@@ -375,6 +416,7 @@ START_TEST(waiter_may_die)
 	sleepers(scene, pids);
 	kill_child(pids[0]);
 	ck_assert_int_eq(kill(pids[1], SIGSTOP), 0);
+	atomic_store(&scene->ready, 1);
 	atomic_store(&scene->go, 1);
 	ck_assert_int_eq(end_of(first), ENODEV);
 	kill_child(pids[1]);
@@ -504,6 +546,7 @@ int main(void)
 	tcase_add_test(once, eight_processes_run_it_once);
 	tcase_add_test(once, others_wait_for_the_one_that_runs_it);
 	tcase_add_test(once, failure_undoes_it);
+	tcase_add_test(once, all_go_on_when_it_is_done);
 	tcase_add_test(once, waiter_runs_its_own_after_a_failure);
 	tcase_add_test(once, function_that_calls_it_again);
 	tcase_add_test(once, forked_child_does_not_end_what_its_parent_runs);
