@@ -37,9 +37,9 @@
  * word and then looks at the slots (edges R3, R4): one of them sees the other.
  *
  * (2) A registered reader that finds the other phase in the word is in, whatever else the word
- * says. The writer that it waited for has released. Whoever claimed the word after that looks at the
- * slots after it, finds this one registered in another phase, or reading, and is blocked until the
- * reader is in and out again, or gives up, or is dead. So nobody writes in the second phase,
+ * says. The writer that it waited for has released. Whoever claimed the word after that looks at
+ * the slots after it, finds this one registered in another phase, or reading, and is blocked until
+ * the reader is in and out again, or gives up, or is dead. So nobody writes in the second phase,
  * nobody can end it, and two phases are enough to tell one's own from the next. The reader keeps
  * its phase for as long as it waits: who registered anew would lose its turn.
  *
@@ -68,8 +68,8 @@
  *
  * Edges (doc/memory-model.md). R1: the CAS or exchange by which a writer lets go releases, the
  * loads of the word by readers and the CAS by the next writer acquire, what the writer wrote. R2:
- * the exchange by which a reader leaves its slot releases, the writer's loads of the slots acquire: the
- * reader has read before the writer writes. R3, R4: (1) above; all four accesses are seq_cst. R5: a
+ * the exchange by which a reader leaves its slot releases, the writer's loads of the slots acquire:
+ * the reader has read before the writer writes. R3, R4: (1) above; all four accesses are seq_cst. R5: a
  * writer's store that it writes, before its changes; who finds it dead loads the word behind
  * brood__token_gone (M1). Each change of the word and the slots that lets somebody in is W1 for
  * those who sleep.
