@@ -94,6 +94,22 @@ calls() {
 	holds ring.hints-death swap_ring -DHINTS=1 -DR=1 -DNPUT=2 -DKILLS=1 $(calls 3 1 2)
 	holds member member
 	holds wait wait
+	holds lock sync_lock -DMORE=1
+	holds lock.again sync_lock -DAGAIN=1 -DKILLS=1
+	holds lock.forgiving sync_lock -DFORGIVING=1 -DMORE=1
+	holds lock.timeouts sync_lock -DTIMEOUTS=1
+	holds lock.watched sync_lock -DWATCHES=1
+	holds semaphore.one-unit sync_semaphore -DUNITS=1
+	holds semaphore.two-units sync_semaphore -DUNITS=2
+	holds condition sync_condition -DNOTIFIES=2
+	holds condition.again sync_condition -DAGAIN=1 -DKILLS=1
+	holds condition.forgiving sync_condition -DFORGIVING=1
+	holds condition.timeouts sync_condition -DTIMEOUTS=1
+	holds barrier sync_barrier
+	holds barrier.again sync_barrier -DPARTIES=2 -DAGAIN=1 -DKILLS=1
+	holds barrier.action sync_barrier -DACTION=1
+	holds barrier.timeouts sync_barrier -DTIMEOUTS=1 -DKILLS=1
+	holds barrier.reset sync_barrier -DPARTIES=2 -DRESETS=1
 
 	for bug in WANT_FIRST OFFER_LAST LENGTH LOOK_ORDER NO_HOLDER EMPTY; do
 		caught swap_ring $bug -DR=1 -DNPUT=2 -DKILLS=2 $(calls 3 3 2)
@@ -111,6 +127,21 @@ calls() {
 		caught wait $bug
 	done
 	caught wait GREETS_WAITLIST -DNPUT=1
+	for bug in WAKE_FIRST NO_SECOND_LOOK LISTED_ONLY NO_INCARNATION STORE LOST_TO_ONE; do
+		caught sync_lock $bug -DAGAIN=1
+	done
+	caught sync_lock NO_RETRY -DWATCHES=1
+	for bug in WAKE_FIRST NO_SECOND_LOOK LISTED_ONLY NO_INCARNATION STORE; do
+		caught sync_semaphore $bug
+	done
+	for bug in NOT_PASSED_ON ASKED_BEFORE LOST_UNSEEN NO_SECOND_LOOK NO_INCARNATION; do
+		caught sync_condition $bug
+	done
+	for bug in NOTE_LAST LAST_DOES_NOT_LOOK TAKES_THE_NOTE NO_SECOND_LOOK NO_INCARNATION; do
+		caught sync_barrier $bug -DAGAIN=1 -DKILLS=1
+	done
+	caught sync_barrier CLEARS_LATER -DPARTIES=2 -DAGAIN=1 -DKILLS=1
+	caught sync_barrier EXPELLED_LATE -DPARTIES=2 -DRESETS=1
 }
 
 if [ "$failed" -ne 0 ]; then

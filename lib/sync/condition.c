@@ -61,7 +61,7 @@
 
 enum { WAITING = 1, NOTIFIED = 2 };	/* in a slot, beside the token */
 
-enum { LOST = 4 };			/* in a lock's word, see lock.c */
+enum { INCONSISTENT = 2, LOST = 4 };	/* in a lock's word, see lock.c */
 
 enum { NOT_NOTIFIED = 1 };		/* of a look: get up for another reason */
 
@@ -216,7 +216,7 @@ static bool trouble(const struct call *call)
 {
 	uint64_t owner = lock_word(call->lock);
 
-	if (owner & LOST)
+	if (owner & (INCONSISTENT | LOST))
 		return true;
 	if ((owner & BROOD__TOKEN_MASK) && brood__token_gone(call->here.members, owner))
 		return true;

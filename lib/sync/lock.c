@@ -101,31 +101,30 @@ static void count(const struct taking *taking, int result, int64_t since)
 
 /* ---- acquire ---- */
 
-static ssize_t take_over(const struct taking *taking, uint64_t word)
+static uint64_t taken(const struct taking *taking, uint64_t word)
 {
-	bool forgiving = taking->lock->options & FORGIVING;
-	uint64_t flags = (word & WATCHED) | (forgiving ? 0 : INCONSISTENT);
+	bool tell = owner(word) && !(taking->lock->options & FORGIVING);
 
-	if (!change(taking->lock, word, taking->here->token | flags))
-		return -EAGAIN;
-	return forgiving ? 0 : -EOWNERDEAD;
+	return taking->here->token | (word & WATCHED) | (tell ? INCONSISTENT : 0);
 }
 
 static ssize_t try_acquire(void *arg)
 {
 	const struct taking *taking = arg;
 	struct brood_lock *lock = taking->lock;
-	uint64_t word = load(lock);
+	uint64_t word;
 
-	if (brood__unlikely(word & LOST))
-		return -ENOTRECOVERABLE;
-	if (owner(word) == 0)
-		return change(lock, word, taking->here->token | (word & WATCHED)) ? 0 : -EAGAIN;
-	if (owner(word) == taking->here->token)
-		return lock->options & OWNED ? -EDEADLK : -EAGAIN;
-	if (brood__unlikely(brood__token_gone(taking->here->members, word)))
-		return take_over(taking, word);
-	return -EAGAIN;
+	/* Who loses a CAS looks again: the flag may have changed, and the lock be free as before. */
+	do {
+		word = load(lock);
+		if (brood__unlikely(word & LOST))
+			return -ENOTRECOVERABLE;
+		if (owner(word) == taking->here->token)
+			return lock->options & OWNED ? -EDEADLK : -EAGAIN;
+		if (owner(word) && brood__likely(!brood__token_gone(taking->here->members, word)))
+			return -EAGAIN;
+	} while (!change(lock, word, taken(taking, word)));
+	return owner(word) && !(lock->options & FORGIVING) ? -EOWNERDEAD : 0;
 }
 
 static brood__slow int acquire_slowly(struct brood_lock *lock, int64_t timeout)
