@@ -469,13 +469,13 @@ START_TEST(killed_in_the_midst)
 {
 	struct scene *scene = new_scene();
 
-	for (int i = 0; i < 100; i++) {
+	for (int i = 0; i < 50; i++) {
 		pid_t one = start(call_until_killed, scene), other;
 
 		atomic_store(&scene->ready, 0);
 		other = start(call_until_killed, scene);
 		until(&scene->ready, 1);
-		usleep((useconds_t)(i * 7));
+		usleep((useconds_t)(i * 14));
 		kill_child(i % 2 ? one : other);
 		kill_child(i % 2 ? other : one);
 		ck_assert_int_eq(run(call_make, scene), 0);
