@@ -163,47 +163,20 @@ int stepper_finish(pid_t pid)
 	return status;
 }
 
-static void trace_add(struct trace *trace, uint64_t address)
-{
-	if (trace->points == trace->room) {
-		trace->room = trace->room ? trace->room * 2 : 1024;
-		trace->address = realloc(trace->address, trace->room * sizeof *trace->address);
-		trace->jump = realloc(trace->jump, trace->room * sizeof *trace->jump);
-		if (!trace->address || !trace->jump)
-			abort();
-	}
-	trace->address[trace->points++] = address;
-}
-
-static bool occurs_before(const struct trace *trace, size_t k)
-{
-	for (size_t i = 0; i < k; i++)
-		if (trace->address[i] == trace->address[k])
-			return true;
-	return false;
-}
-
-static void find_jumps(struct trace *trace)
-{
-	trace->jump[0] = 0;
-	for (size_t k = 1; k < trace->points; k++)
-		trace->jump[k] = occurs_before(trace, k) ? trace->jump[k - 1] : k;
-}
-
 enum step_result stepper_record(pid_t pid, struct trace *trace)
 {
 	uint64_t address = stepper_address(pid);
 
 	trace->points = 0;
 	for (;;) {
-		trace_add(trace, address);
+		trace_note(trace, address);
 		if (at_end(address))
 			break;
 		if (!move(PTRACE_SINGLESTEP, pid))
 			return STEP_DIED;
 		address = stepper_address(pid);
 	}
-	find_jumps(trace);
+	trace_close(trace);
 	return STEP_END;
 }
 
@@ -350,6 +323,33 @@ uint64_t stepper_address(pid_t pid) { (void)pid; return 0; }
 const char *stepper_where(uint64_t address) { (void)address; return "?"; }
 
 #endif
+
+void trace_note(struct trace *trace, uint64_t address)
+{
+	if (trace->points == trace->room) {
+		trace->room = trace->room ? trace->room * 2 : 1024;
+		trace->address = realloc(trace->address, trace->room * sizeof *trace->address);
+		trace->jump = realloc(trace->jump, trace->room * sizeof *trace->jump);
+		if (!trace->address || !trace->jump)
+			abort();
+	}
+	trace->address[trace->points++] = address;
+}
+
+static bool occurs_before(const struct trace *trace, size_t k)
+{
+	for (size_t i = 0; i < k; i++)
+		if (trace->address[i] == trace->address[k])
+			return true;
+	return false;
+}
+
+void trace_close(struct trace *trace)
+{
+	trace->jump[0] = 0;
+	for (size_t k = 1; k < trace->points; k++)
+		trace->jump[k] = occurs_before(trace, k) ? trace->jump[k - 1] : k;
+}
 
 void trace_free(struct trace *trace)
 {

@@ -89,6 +89,10 @@ int stepper_status(void);
 uint64_t stepper_address(pid_t pid);
 const char *stepper_where(uint64_t address);
 
+/* A way that somebody else steps: each address of the next instruction, then close it. */
+void trace_note(struct trace *trace, uint64_t address);
+void trace_close(struct trace *trace);
+
 void trace_free(struct trace *trace);
 
 #endif

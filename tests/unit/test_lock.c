@@ -310,7 +310,20 @@ static pid_t sleeper(struct scene *scene)
 	return pid;
 }
 
-START_TEST(sleepers_go_on_when_the_owner_dies)
+/* A busy machine may be late once; who needed the backstop is late each time. */
+static void is_soon(int64_t (*how_long)(void))
+{
+	int64_t least = how_long();
+
+	for (int tries = 1; tries < 5 && least >= 60 * MS; tries++) {
+		int64_t took = how_long();
+
+		least = took < least ? took : least;
+	}
+	ck_assert_int_lt(least, 60 * MS);
+}
+
+static int64_t let_the_owner_die(void)
 {
 	struct scene *scene = new_scene(NULL);
 	pid_t owner = start(hold_for_ever, scene), pids[3];
@@ -323,8 +336,14 @@ START_TEST(sleepers_go_on_when_the_owner_dies)
 	kill_child(owner);
 	for (int i = 0; i < 3; i++)
 		ck_assert_int_eq(end_of(pids[i]), 0);
-	ck_assert_int_lt(brood_now() - begin, 90 * MS);	/* nobody needed the backstop */
+	begin = brood_now() - begin;
 	ck_assert_int_eq(atomic_load(&scene->reached), 4);
+	return begin;
+}
+
+START_TEST(sleepers_go_on_when_the_owner_dies)
+{
+	is_soon(let_the_owner_die);
 }
 END_TEST
 
@@ -377,8 +396,7 @@ static void *own_until_told(void *arg)
 	return NULL;
 }
 
-/* No backstop: its end wakes who waits. */
-START_TEST(sleepers_go_on_when_the_owners_thread_ends)
+static int64_t let_the_owners_thread_end(void)
 {
 	struct scene *scene = new_scene(NULL);
 	pthread_t thread;
@@ -391,8 +409,14 @@ START_TEST(sleepers_go_on_when_the_owners_thread_ends)
 	begin = brood_now();
 	atomic_store(&scene->reached, 2);
 	ck_assert_int_eq(end_of(pid), 0);
-	ck_assert_int_lt(brood_now() - begin, 60 * MS);
+	begin = brood_now() - begin;
 	ck_assert_int_eq(pthread_join(thread, NULL), 0);
+	return begin;
+}
+
+START_TEST(sleepers_go_on_when_the_owners_thread_ends)
+{
+	is_soon(let_the_owners_thread_end);
 }
 END_TEST
 
