@@ -20,7 +20,11 @@
  * woken or does not fall asleep.
  *
  * Whom the notifier finds awake already (nobody was woken) was about to look or has been woken by
- * somebody else: it goes on to the next bit, so two messages wake two sleepers.
+ * somebody else: it goes on to the next bit, so two messages wake two sleepers. The same when the
+ * one that was woken slept on another list: its bit here was a dead one's that had its id, or it
+ * left, being late. `asleep` names the list; who was woken keeps it until it looks again. A member
+ * that has gone on so far that it sleeps elsewhere has looked since then, and if it has not, then
+ * one wakes in vain.
  *
  * Dying inside. A notifier that dies between publishing and waking leaves sleepers asleep: the
  * sweep of a member wakes every user of every object that the member used, bit or no bit. Whoever
@@ -63,7 +67,16 @@ static bool unpark(struct brood__members *members, uint32_t id)
 	return brood__futex_wake(park, 1) > 0;
 }
 
-/* One of the members whose bits are set in word, if any of them could be woken. */
+/* A list by the name that all processes have for it; never 0. */
+static uint32_t name_of(const struct brood__members *members, const struct brood__waitlist *list)
+{
+	return (uint32_t)(((uintptr_t)list - (uintptr_t)members->table) >> 2) | 1;
+}
+
+/*
+ * One of the members whose bits are set in word, if any of them could be woken that sleeps on this
+ * list.
+ */
 static bool wake_in(struct brood__members *members, struct brood__waitlist *list, uint32_t i,
 		    uint32_t word)
 {
@@ -72,8 +85,11 @@ static bool wake_in(struct brood__members *members, struct brood__waitlist *list
 
 		if (id >= members->max)
 			return false;
-		if (brood__futex_clear_and_wake(&list->mask[i], bit, &members->table[id].park) > 0 ||
-		    unpark(members, id)) {
+		__builtin_prefetch(&members->table[id].asleep);	/* while the kernel works */
+		if ((brood__futex_clear_and_wake(&list->mask[i], bit, &members->table[id].park) > 0 ||
+		     unpark(members, id)) &&
+		    atomic_load_explicit(&members->table[id].asleep, memory_order_relaxed) ==
+			    name_of(members, list)) {
 			atomic_store_explicit(&list->last, id, memory_order_relaxed);
 			return true;
 		}
@@ -208,7 +224,8 @@ static ssize_t look_and_sleep(const struct brood__wait *wait, ssize_t (*attempt)
 
 	/* W4 */
 	set[0] = (struct brood__futex){ park, atomic_load_explicit(park, memory_order_acquire) };
-	atomic_store_explicit(&members->table[wait->me].asleep, 1, memory_order_relaxed);
+	atomic_store_explicit(&members->table[wait->me].asleep, name_of(members, wait->list),
+			      memory_order_relaxed);
 	brood__mask_set(wait->list->mask, wait->me);
 	atomic_thread_fence(memory_order_seq_cst);	/* W3 */
 	n = gather_lives(wait, set, 1);
