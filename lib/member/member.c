@@ -35,6 +35,8 @@
 
 __thread struct brood__self *brood__self;
 
+_Static_assert(sizeof(struct brood__self) <= 4096, "one page, the smallest there is");
+
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static pthread_key_t end_of_thread;
 static bool has_key;
@@ -129,8 +131,7 @@ static void give_entry_back(struct brood__members *members, uint32_t id)
 {
 	brood__assert(!brood__life_dead(brood__life_of(members, id)));
 	brood__self->ids[members->seat] = 0;
-	if (brood__self->near.members == members)
-		brood__self->near.bytes = 0;
+	brood__self->places[members->seat].bytes = 0;
 	brood__life_end(&members->table[id].life);
 	atomic_fetch_sub_explicit(&members->here, 1, memory_order_release);
 }
@@ -190,6 +191,7 @@ bool (*brood__segment_around)(const void *address, struct brood__here *here);
 
 int brood__here_slowly(const void *object, struct brood__here *here)
 {
+	struct brood__here *place;
 	int id;
 
 	if (!object)
@@ -201,13 +203,16 @@ int brood__here_slowly(const void *object, struct brood__here *here)
 		return id;
 	here->token = (uint64_t)brood__incarnation_of(here->members, (uint32_t)id) << 32 |
 		      (uint64_t)(id + 1) << 16;
-	brood__self->near.bytes = 0;	/* a signal handler must not find half of it */
-	atomic_signal_fence(memory_order_seq_cst);
-	brood__self->near.base = here->base;
-	brood__self->near.members = here->members;
-	brood__self->near.token = here->token;
-	atomic_signal_fence(memory_order_seq_cst);
-	brood__self->near.bytes = here->bytes;
+	place = &brood__self->places[here->members->seat];
+	if (place->bytes == 0) {
+		place->base = here->base;
+		place->members = here->members;
+		place->token = here->token;
+		atomic_signal_fence(memory_order_seq_cst);	/* a handler must not find half of it */
+		place->bytes = here->bytes;
+		atomic_signal_fence(memory_order_seq_cst);
+	}
+	brood__self->near = here->members->seat;
 	return 0;
 }
 

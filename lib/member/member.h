@@ -20,7 +20,7 @@ struct brood__member {		/* in shared memory; one a member */
 	_Atomic uint64_t inside;	/* hazard: the object the member is in a call of, 0 = none */
 	_Atomic uint64_t sweeping;	/* hazard: the object the member repairs for a dead one */
 	_Atomic uint32_t park;		/* the word the member sleeps on; each wake adds one */
-	_Atomic uint32_t asleep;	/* 1 while the member may sleep on it */
+	_Atomic uint32_t asleep;	/* the list it may be asleep on, see wait.c; 0 = awake */
 	uint32_t reserved[8];
 };
 
@@ -70,7 +70,13 @@ extern bool (*brood__segment_around)(const void *address, struct brood__here *he
 struct brood__self {		/* of the calling thread; zeroed in a forked child */
 	uint32_t ids[BROOD__SEATS];	/* member id + 1, 0 = not a member */
 	struct brood__members *members[BROOD__SEATS];
-	struct brood__here near;	/* where brood__here found the last address */
+	/*
+	 * By seat, what brood__here found there: the same for as long as the membership lasts, so
+	 * that a signal handler, whichever segment it uses, changes nothing under the interrupted
+	 * call. `near` is the seat of the last one.
+	 */
+	struct brood__here places[BROOD__SEATS];
+	uint32_t near;
 };
 
 extern __thread struct brood__self *brood__self;
@@ -95,12 +101,24 @@ static inline int brood__member_id(struct brood__members *members)
 /* The same for an object of any segment: 0; -EINVAL (NULL), -EBADF (in no segment), as above. */
 int brood__here_slowly(const void *object, struct brood__here *here);
 
-static inline int brood__here(const void *object, struct brood__here *here)
+/* What is common to nearly all calls: the segment of the last one. NULL if it is another. */
+static inline const struct brood__here *brood__nearby(const void *object)
 {
 	const struct brood__self *self = brood__self;
+	const struct brood__here *here;
 
-	if (brood__likely(self && (uintptr_t)object - self->near.base < self->near.bytes)) {
-		*here = self->near;
+	if (brood__unlikely(!self))
+		return NULL;
+	here = &self->places[*(const volatile uint32_t *)&self->near];
+	return brood__likely((uintptr_t)object - here->base < here->bytes) ? here : NULL;
+}
+
+static inline int brood__here(const void *object, struct brood__here *here)
+{
+	const struct brood__here *near = brood__nearby(object);
+
+	if (brood__likely(near)) {
+		*here = *near;
 		return 0;
 	}
 	return brood__here_slowly(object, here);

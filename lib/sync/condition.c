@@ -61,8 +61,6 @@
 
 enum { WAITING = 1, NOTIFIED = 2 };	/* in a slot, beside the token */
 
-enum { INCONSISTENT = 2, LOST = 4 };	/* in a lock's word, see lock.c */
-
 enum { NOT_NOTIFIED = 1 };		/* of a look: get up for another reason */
 
 _Static_assert(sizeof(struct brood_condition) == BROOD__LINE + 8 * BROOD_MEMBERS_MAX,
@@ -216,7 +214,7 @@ static bool trouble(const struct call *call)
 {
 	uint64_t owner = lock_word(call->lock);
 
-	if (owner & (INCONSISTENT | LOST))
+	if (owner & (SYNC_INCONSISTENT | SYNC_LOST))
 		return true;
 	if ((owner & BROOD__TOKEN_MASK) && brood__token_gone(call->here.members, owner))
 		return true;

@@ -55,17 +55,39 @@ static uint64_t load(const struct brood_event *event)
 				    memory_order_acquire);
 }
 
-int brood_event_set(struct brood_event *event)
+/* E1, E2, W1 */
+static inline void set_now(struct brood_event *event)
+{
+	atomic_fetch_or_explicit(sync_word(&event->word), SET, memory_order_seq_cst);
+}
+
+static brood__slow int set_slowly(struct brood_event *event)
 {
 	struct brood__here here;
 	int result = sync_enter(event, BROOD__LINE, &here);
 
-	if (brood__unlikely(result))
+	if (result)
 		return result;
-	/* E1, E2, W1 */
-	atomic_fetch_or_explicit(sync_word(&event->word), SET, memory_order_seq_cst);
+	set_now(event);
 	sync_wake_all(here.members, sync_list(event->waiters));
 	return 0;
+}
+
+static brood__slow int wake_them(struct brood_event *event, struct brood__members *members)
+{
+	sync_wake_all(members, sync_list(event->waiters));
+	return 0;
+}
+
+int brood_event_set(struct brood_event *event)
+{
+	const struct brood__here *here = sync_nearby(event, BROOD__LINE);
+
+	if (brood__unlikely(!here))
+		return set_slowly(event);
+	set_now(event);
+	return brood__unlikely(brood__waitlist_any(sync_list(event->waiters))) ?
+		       wake_them(event, here->members) : 0;
 }
 
 int brood_event_clear(struct brood_event *event)

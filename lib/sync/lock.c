@@ -31,8 +31,8 @@
 
 enum {
 	WATCHED = 1,		/* lock->contention counts */
-	INCONSISTENT = 2,	/* the former owner died; the present one has not recovered it */
-	LOST = 4,		/* it never will be */
+	INCONSISTENT = SYNC_INCONSISTENT,
+	LOST = SYNC_LOST,
 };
 
 enum { OWNED = 1, FORGIVING = 2 };	/* lock->options */
@@ -151,10 +151,9 @@ static brood__slow int acquire_slowly(struct brood_lock *lock, int64_t timeout)
 /* What is common to nearly all calls: the segment of the last call, and nobody has it. */
 static inline bool acquire_at_once(struct brood_lock *lock)
 {
-	const struct brood__self *self = brood__self;
+	const struct brood__here *here = sync_nearby(lock, BROOD__LINE);
 
-	return brood__likely(self && (uintptr_t)lock - self->near.base < self->near.bytes) &&
-	       brood__likely(change(lock, 0, self->near.token));
+	return brood__likely(here) && brood__likely(change(lock, 0, here->token));
 }
 
 int brood_lock_acquire(struct brood_lock *lock, int64_t timeout)
@@ -186,20 +185,20 @@ static brood__slow int release_slowly(struct brood_lock *lock, bool owned)
 	return 0;
 }
 
-static brood__slow int wake_next(struct brood_lock *lock)
+static brood__slow int wake_next(struct brood_lock *lock, struct brood__members *members)
 {
-	brood__wake_one(brood__self->near.members, sync_list(lock->waiters));
+	brood__wake_one(members, sync_list(lock->waiters));
 	return 0;
 }
 
 static inline int release(struct brood_lock *lock, bool owned)
 {
-	const struct brood__self *self = brood__self;
+	const struct brood__here *here = sync_nearby(lock, BROOD__LINE);
 
-	if (brood__unlikely(!self || (uintptr_t)lock - self->near.base >= self->near.bytes) ||
-	    brood__unlikely(!change(lock, self->near.token, 0)))
+	if (brood__unlikely(!here) || brood__unlikely(!change(lock, here->token, 0)))
 		return release_slowly(lock, owned);
-	return brood__unlikely(brood__waitlist_any(sync_list(lock->waiters))) ? wake_next(lock) : 0;
+	return brood__unlikely(brood__waitlist_any(sync_list(lock->waiters))) ?
+		       wake_next(lock, here->members) : 0;
 }
 
 int brood_lock_release(struct brood_lock *lock)

@@ -277,12 +277,11 @@ static __attribute__((noinline)) int acquire_read_slowly(struct brood_rwlock *lo
 /* What is common to nearly all calls: the segment of the last call. My slot, and who I am. */
 static inline _Atomic uint64_t *near_slot(struct brood_rwlock *lock, uint64_t *me)
 {
-	const struct brood__self *self = brood__self;
+	const struct brood__here *here = sync_nearby(lock, BROOD__LINE);
 
-	if (brood__unlikely(!self || (uintptr_t)lock - self->near.base >= self->near.bytes ||
-			    (uintptr_t)lock % BROOD__LINE))
+	if (brood__unlikely(!here))
 		return NULL;
-	*me = self->near.token;
+	*me = here->token;
 	return slot_of(lock, brood__token_id(*me) % BROOD_MEMBERS_MAX);
 }
 

@@ -185,15 +185,6 @@ static int enter(const struct brood_semaphore *semaphore, struct brood__here *he
 
 /* ---- the calls ---- */
 
-/* What is common to nearly all calls: the segment of the last call. */
-static inline bool nearby(const struct brood_semaphore *semaphore)
-{
-	const struct brood__self *self = brood__self;
-
-	return self && (uintptr_t)semaphore - self->near.base < self->near.bytes &&
-	       (uintptr_t)semaphore % BROOD__LINE == 0;
-}
-
 /*
  * The slow ways are kept out of line: the registers that they need saved would be stores in front
  * of the locked instruction, which waits for stores.
@@ -217,7 +208,7 @@ static __attribute__((noinline)) int acquire_slowly(struct brood_semaphore *sema
 
 int brood_semaphore_acquire(struct brood_semaphore *semaphore, int64_t timeout)
 {
-	if (brood__likely(nearby(semaphore))) {
+	if (brood__likely(sync_nearby(semaphore, BROOD__LINE))) {
 		uint32_t value = load(semaphore);
 
 		if (brood__likely(value && change(semaphore, value, value - 1)))
@@ -238,26 +229,25 @@ static __attribute__((noinline)) int release_slowly(struct brood_semaphore *sema
 	return result;
 }
 
-static __attribute__((noinline)) int released(struct brood_semaphore *semaphore)
+static __attribute__((noinline)) int wake_next(struct brood_semaphore *semaphore,
+					       struct brood__members *members)
 {
-	struct brood__here here;
-
-	if (sync_enter(semaphore, BROOD__LINE, &here) == 0)
-		brood__wake_one(here.members, sync_list(semaphore->waiters));
+	brood__wake_one(members, sync_list(semaphore->waiters));
 	return 0;
 }
 
 int brood_semaphore_release(struct brood_semaphore *semaphore)
 {
+	const struct brood__here *here = sync_nearby(semaphore, BROOD__LINE);
 	uint32_t value;
 
-	if (brood__unlikely(!nearby(semaphore)))
+	if (brood__unlikely(!here))
 		return release_slowly(semaphore);
 	value = load(semaphore);
 	if (brood__unlikely(value >= limit(semaphore) || !change(semaphore, value, value + 1)))
 		return release_slowly(semaphore);
 	return brood__likely(!brood__waitlist_any(sync_list(semaphore->waiters))) ?
-		       0 : released(semaphore);	/* W2 */
+		       0 : wake_next(semaphore, here->members);	/* W2 */
 }
 
 int brood_semaphore_value(const struct brood_semaphore *semaphore)

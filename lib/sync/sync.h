@@ -24,6 +24,18 @@ static inline int sync_enter(const void *object, size_t alignment, struct brood_
 	return result;
 }
 
+/* The same, if it costs next to nothing; or NULL. */
+static inline const struct brood__here *sync_nearby(const void *object, size_t alignment)
+{
+	return brood__likely((uintptr_t)object % alignment == 0) ? brood__nearby(object) : NULL;
+}
+
+/* In a lock's word, beside the owner. */
+enum {
+	SYNC_INCONSISTENT = 2,	/* the former owner died; the present one has not recovered it */
+	SYNC_LOST = 4,		/* it never will be */
+};
+
 /*
  * Pauses between two looks: who looks all the time takes the line away from the member that changes
  * it, and everybody is slower for it. 2 and 4 processes at one lock: none 60 to 70 ns, 20 pauses
