@@ -26,6 +26,7 @@ enum {
 	BENCH_ONE_RUN = 32,
 	BENCH_CONSUMER_CPU = 64, /* the CPU use of the consumers is what counts */
 	BENCH_SYNC = 128,	/* rounds of an object of synchronisation; no consumers */
+	BENCH_MAILBOX = 256,	/* only for objects with room for one message */
 };
 
 struct bench {
@@ -65,6 +66,7 @@ struct figure {
 	double p99;
 	double cpu;
 	double line;
+	double even;		/* the slowest worker's share of the fastest one's work */
 	bool cut;
 };
 
@@ -89,6 +91,7 @@ void trip_produce(struct job *job);
 void trip_consume(struct job *job);
 void paced_produce(struct job *job);
 void paced_consume(struct job *job);
+void rare_produce(struct job *job);
 void wake_produce(struct job *job);
 void wake_consume(struct job *job);
 void sync_rounds(struct job *job);

@@ -94,9 +94,17 @@ const struct bench benches[] = {
 		.flags = BENCH_SYNC, .produce = sync_rounds,
 	}, {
 		.name = "sync.event",
-		.about = "set and clear, nobody waits",
+		.about = "set, nobody waits",
 		.sizes = line_sized, .shapes = pair, .batch = 1, .queues = 1,
 		.flags = BENCH_SYNC, .produce = sync_rounds,
+	}, {
+		.name = "sync.event_wake",
+		.about = "an event set every ms: from just before the set until the sleeper runs",
+		.sizes = line_sized, .shapes = pair, .batch = 1, .queues = 1,
+		.size_min = 3 * sizeof(uint64_t),
+		.flags = BENCH_PINNED | BENCH_MAILBOX | BENCH_CONSUMER_CPU,
+		.figures = FIGURES_SAMPLES,
+		.produce = rare_produce, .consume = paced_consume,
 	}, {
 		.name = "sync.cond",
 		.about = "two processes take turns under a lock and a condition; a turn",
@@ -116,7 +124,9 @@ bool bench_takes(const struct bench *bench, const struct peer *peer, const struc
 {
 	unsigned int traits = peer->traits;
 
-	if (bench->flags & BENCH_SYNC)
+	if ((traits & PEER_ALONE) && shape->producers > 1)
+		return false;
+	if (bench->flags & (BENCH_SYNC | BENCH_MAILBOX))
 		return peer->only && !strcmp(peer->only, bench->name);
 	if (peer->only)
 		return false;
@@ -187,6 +197,20 @@ static double rate_ns(const struct team *team, unsigned int first)
 	return done ? (double)wall_ns(team) / (double)done : NAN;
 }
 
+/* The work of the slowest over that of the fastest. */
+static double evenness(const struct team *team)
+{
+	uint64_t least = UINT64_MAX, most = 0;
+
+	for (unsigned int i = 0; i < team->n; i++) {
+		uint64_t done = team->workers[i].done;
+
+		least = done < least ? done : least;
+		most = done > most ? done : most;
+	}
+	return team->n > 1 && most ? (double)least / (double)most : NAN;
+}
+
 static double trip_ns(const struct team *team)
 {
 	const struct worker *client = &team->workers[0];
@@ -205,6 +229,8 @@ static void take_figures(struct team *team, const struct task *task, struct figu
 	figure->cpu = cpu_percent(team, consumers_only ? consumers_from : 0);
 	if (task->bench->figures == FIGURES_RATE)
 		figure->ns = rate_ns(team, task->bench->flags & BENCH_SYNC ? 0 : consumers_from);
+	if (task->bench->flags & BENCH_SYNC)
+		figure->even = evenness(team);
 	if (task->bench->figures == FIGURES_TRIP)
 		figure->ns = trip_ns(team);
 	if (task->bench->figures == FIGURES_SAMPLES)
@@ -292,7 +318,8 @@ int bench_measure(struct team *team, const struct bench *bench, const struct pee
 	int reason = errno;
 
 	cpus_choose(cpus);
-	*figure = (struct figure){ .ns = NAN, .p50 = NAN, .p99 = NAN, .cpu = NAN, .line = NAN };
+	*figure = (struct figure){ .ns = NAN, .p50 = NAN, .p99 = NAN, .cpu = NAN, .line = NAN,
+				   .even = NAN };
 	if (!result) {
 		figure->line = probe_line(team, cpus);
 		result = run_workers(team, &task, conditions, cpus, figure, error);

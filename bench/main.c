@@ -143,6 +143,8 @@ static void summarize(const struct trial *trial, const struct entry *entry, stru
 	row->p99 = stats_median(other, runs);
 	column(entry, runs, offsetof(struct figure, cpu), other);
 	row->cpu = stats_median(other, runs);
+	column(entry, runs, offsetof(struct figure, even), other);
+	row->even = stats_median(other, runs);
 	for (unsigned int run = 0; run < runs; run++)
 		row->cuts += entry->figures[run].cut;
 }

@@ -34,7 +34,7 @@ static json_t *number(double value)
 
 void output_json(const struct row *row)
 {
-	json_t *object = json_pack("{ss ss sI sI sI sI sI so so so so so so so so}",
+	json_t *object = json_pack("{ss ss sI sI sI sI sI so so so so so so so so so}",
 		"bench", row->bench->name,
 		"impl", row->peer->name,
 		"size", (json_int_t)row->shape.size,
@@ -49,6 +49,7 @@ void output_json(const struct row *row)
 		"p99_ns", number(row->p99),
 		"msgs_per_s", number(per_second(row)),
 		"cpu_percent", number(row->cpu),
+		"evenness", number(row->even),
 		"line_rtt_ns", number(row->line));
 
 	json_dumpf(object, stdout, JSON_REAL_PRECISION(12));
@@ -104,7 +105,8 @@ void output_head(const struct bench *bench, const struct shape *shape, unsigned 
 	printf(", %u slots, %u run%s, ", shape->slots, runs, runs == 1 ? "" : "s");
 	print_placement(bench, conditions->spread);
 	printf("\n  %-14s %10s %10s %10s %9s %9s %8s %7s %6s %8s\n", "", "ns", "least", "most",
-	       "p50 ns", "p99 ns", "M/s", "GB/s", "CPU %", "line ns");
+	       "p50 ns", "p99 ns", "M/s", bench->flags & BENCH_SYNC ? "even" : "GB/s", "CPU %",
+	       "line ns");
 	fflush(stdout);
 }
 
@@ -132,7 +134,8 @@ void output_row(const struct row *row)
 	cell(9, 0, row->p50);
 	cell(9, 0, row->p99);
 	cell(8, 3, rate / 1e6);
-	cell(7, 2, row->bench->flags & BENCH_SYNC ? NAN : rate * (double)row->shape.size / 1e9);
+	cell(7, 2, row->bench->flags & BENCH_SYNC ? row->even :
+						     rate * (double)row->shape.size / 1e9);
 	cell(6, 1, row->cpu);
 	cell(8, 0, row->line);
 	printf("%s%s\n", shifted(row) ? " *" : "", row->cuts ? " !" : "");

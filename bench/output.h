@@ -17,6 +17,7 @@ struct row {
 	double ns, ns_min, ns_max;	/* a message: median, least and most of the runs */
 	double p50, p99;
 	double cpu;
+	double even;
 	double line, line_min, line_max;
 };
 

@@ -33,6 +33,7 @@ enum {
 	PEER_VARIANT = 4,	/* waits as the peer of its family that has no such mark */
 	PEER_WAKE = 8,		/* a measure for waking, no queue */
 	PEER_TOGETHER = 16,	/* all workers make the same number of rounds, worker 0 says how many */
+	PEER_ALONE = 32,	/* for one worker only */
 };
 
 struct job;

@@ -73,18 +73,28 @@ static int64_t wait_until(int64_t moment)
 }
 
 /* The moment of the put travels in the second word. */
-void paced_produce(struct job *job)
+static void produce_every(struct job *job, int64_t gap)
 {
-	int64_t next = now_ns() + PACED_GAP;
+	int64_t next = now_ns() + gap;
 
 	while (next < job->until) {
 		int64_t now = wait_until(next);
 
 		job->words[1] = (uint64_t)now;
 		job_put(job, &job_task(job)->ports[0], job_next_id(job));
-		next = (now - next > PACED_GAP ? now : next) + PACED_GAP;
+		next = (now - next > gap ? now : next) + gap;
 	}
 	stop(job);
+}
+
+void paced_produce(struct job *job)
+{
+	produce_every(job, PACED_GAP);
+}
+
+void rare_produce(struct job *job)
+{
+	produce_every(job, WAKE_GAP);
 }
 
 void paced_consume(struct job *job)

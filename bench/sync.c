@@ -6,14 +6,17 @@
 #include <config.h>
 
 #include <errno.h>
+#include <linux/futex.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <brood.h>
 
+#include "backoff.h"
 #include "job.h"
 
 #define ROUNDS_PER_LOOK 256
@@ -344,6 +347,21 @@ static int brood_event_rounds(void *object, unsigned int index, unsigned int n)
 	int result = 0;
 
 	(void)index;
+	for (; n && !result; n--)
+		result = brood_event_set(object);
+	return result;
+}
+
+static bool brood_event_right(void *object, uint64_t rounds)
+{
+	return rounds > 0 && brood_event_is_set(object) == 1;
+}
+
+static int brood_event_pair_rounds(void *object, unsigned int index, unsigned int n)
+{
+	int result = 0;
+
+	(void)index;
 	for (; n && !result; n--) {
 		result = brood_event_set(object);
 		result = result ? result : brood_event_clear(object);
@@ -351,7 +369,7 @@ static int brood_event_rounds(void *object, unsigned int index, unsigned int n)
 	return result;
 }
 
-static bool brood_event_right(void *object, uint64_t rounds)
+static bool brood_event_pair_right(void *object, uint64_t rounds)
 {
 	return rounds > 0 && brood_event_is_set(object) == 0;
 }
@@ -382,6 +400,146 @@ static int eventfd_rounds(void *object, unsigned int index, unsigned int n)
 		if (write(*(int *)object, &value, sizeof value) != sizeof value ||
 		    read(*(int *)object, &value, sizeof value) != sizeof value || value != 1)
 			return -EIO;
+	return 0;
+}
+
+/* ---- room for one message, and something that tells the other side of it ---- */
+
+struct mailbox {
+	struct brood_event event;
+	_Alignas(64) _Atomic uint32_t sent;
+	_Alignas(64) _Atomic uint32_t taken;
+	int fd;
+	_Alignas(64) char data[256];
+};
+
+static void *mailbox_new(const struct shape *shape)
+{
+	struct mailbox *box;
+
+	if (shape->size > sizeof(box->data)) {
+		errno = EMSGSIZE;
+		return NULL;
+	}
+	box = brood_alloc(NULL, sizeof(*box));
+	if (box)
+		box->fd = eventfd(0, EFD_CLOEXEC);
+	return box;
+}
+
+static void mailbox_delete(void *object)
+{
+	close(((struct mailbox *)object)->fd);
+	brood_free(NULL, object);
+}
+
+static void fill(struct mailbox *box, const void *data, size_t size)
+{
+	unsigned int tries = 0;
+
+	while (atomic_load(&box->taken) != atomic_load(&box->sent))
+		backoff(&tries);
+	memcpy(box->data, data, size);
+	atomic_fetch_add(&box->sent, 1);
+}
+
+static ssize_t empty(struct mailbox *box, void *data, size_t size)
+{
+	memcpy(data, box->data, size);
+	atomic_fetch_add(&box->taken, 1);
+	return (ssize_t)size;
+}
+
+static int event_put(void *object, const void *data, size_t size)
+{
+	struct mailbox *box = object;
+
+	fill(box, data, size);
+	return brood_event_set(&box->event);
+}
+
+static ssize_t event_get(void *object, void *data, size_t size)
+{
+	struct mailbox *box = object;
+	int result = brood_event_wait(&box->event, BROOD_FOREVER);
+
+	result = result ? result : brood_event_clear(&box->event);
+	return result ? result : empty(box, data, size);
+}
+
+static int eventfd_put(void *object, const void *data, size_t size)
+{
+	struct mailbox *box = object;
+	uint64_t value = 1;
+
+	fill(box, data, size);
+	return write(box->fd, &value, sizeof(value)) == sizeof(value) ? 0 : -errno;
+}
+
+static ssize_t eventfd_get(void *object, void *data, size_t size)
+{
+	struct mailbox *box = object;
+	uint64_t value;
+
+	return read(box->fd, &value, sizeof(value)) == sizeof(value) ? empty(box, data, size) : -errno;
+}
+
+static int futex_put(void *object, const void *data, size_t size)
+{
+	struct mailbox *box = object;
+
+	fill(box, data, size);
+	return syscall(SYS_futex, &box->sent, FUTEX_WAKE, 1, NULL, NULL, 0) < 0 ? -errno : 0;
+}
+
+static ssize_t futex_get(void *object, void *data, size_t size)
+{
+	struct mailbox *box = object;
+	uint32_t taken = atomic_load(&box->taken);
+
+	while (atomic_load(&box->sent) == taken)
+		if (syscall(SYS_futex, &box->sent, FUTEX_WAIT, taken, NULL, NULL, 0) < 0 &&
+		    errno != EAGAIN && errno != EINTR)
+			return -errno;
+	return empty(box, data, size);
+}
+
+/* ---- the limit: locked instructions on a line of one's own ---- */
+
+static void *word_new(const struct shape *shape)
+{
+	(void)shape;
+	return shared_alloc(sizeof(struct guarded));
+}
+
+static void word_delete(void *object)
+{
+	shared_free(object, sizeof(struct guarded));
+}
+
+static int one_rmw_rounds(void *object, unsigned int index, unsigned int n)
+{
+	_Atomic uint64_t *word = object;
+
+	(void)index;
+	for (; n; n--)
+		atomic_fetch_or_explicit(word, 1, memory_order_seq_cst);
+	return 0;
+}
+
+static int two_rmw_rounds(void *object, unsigned int index, unsigned int n)
+{
+	_Atomic uint64_t *word = object;
+
+	(void)index;
+	for (; n; n--) {
+		uint64_t free = 0;
+
+		if (!atomic_compare_exchange_strong_explicit(word, &free, 1, memory_order_seq_cst,
+							     memory_order_seq_cst))
+			return -EPROTO;
+		atomic_exchange_explicit(word, 0, memory_order_seq_cst);
+	}
 	return 0;
 }
 
@@ -576,6 +734,10 @@ const struct peer peer_sync[] = {
 		.create = robust_mutex_new, .destroy = mutex_delete,
 		.rounds = mutex_rounds, .right = mutex_right,
 	}, {
+		.name = "rmw", .about = "the limit: a bare CAS and exchange", .only = "sync.lock",
+		.traits = PEER_ALONE, .create = word_new, .destroy = word_delete,
+		.rounds = two_rmw_rounds, .right = nothing_to_check,
+	}, {
 		.name = "brood", .about = "brood_rwlock, reading", .only = "sync.rwlock",
 		.create = brood_rwlock_new, .destroy = brood_lock_delete,
 		.rounds = brood_read_rounds, .right = nothing_to_check,
@@ -600,9 +762,17 @@ const struct peer peer_sync[] = {
 		.create = sem_new, .destroy = sem_delete,
 		.rounds = sem_rounds, .right = sem_right,
 	}, {
+		.name = "rmw", .about = "the limit: a bare CAS and exchange", .only = "sync.sem",
+		.traits = PEER_ALONE, .create = word_new, .destroy = word_delete,
+		.rounds = two_rmw_rounds, .right = nothing_to_check,
+	}, {
 		.name = "brood", .about = "brood_event", .only = "sync.event",
 		.create = brood_event_new, .destroy = brood_event_delete,
 		.rounds = brood_event_rounds, .right = brood_event_right,
+	}, {
+		.name = "brood_pair", .about = "set and clear", .only = "sync.event",
+		.create = brood_event_new, .destroy = brood_event_delete,
+		.rounds = brood_event_pair_rounds, .right = brood_event_pair_right,
 	}, {
 		.name = "sem_t", .about = "post and wait", .only = "sync.event",
 		.create = sem_new, .destroy = sem_delete,
@@ -611,6 +781,22 @@ const struct peer peer_sync[] = {
 		.name = "eventfd", .about = "write and read", .only = "sync.event",
 		.create = eventfd_new, .destroy = eventfd_delete,
 		.rounds = eventfd_rounds, .right = nothing_to_check,
+	}, {
+		.name = "rmw", .about = "the limit: a bare fetch-or", .only = "sync.event",
+		.traits = PEER_ALONE, .create = word_new, .destroy = word_delete,
+		.rounds = one_rmw_rounds, .right = nothing_to_check,
+	}, {
+		.name = "brood", .about = "brood_event", .only = "sync.event_wake",
+		.create = mailbox_new, .destroy = mailbox_delete,
+		.put = event_put, .get = event_get,
+	}, {
+		.name = "eventfd", .about = "write and read", .only = "sync.event_wake",
+		.create = mailbox_new, .destroy = mailbox_delete,
+		.put = eventfd_put, .get = eventfd_get,
+	}, {
+		.name = "futex", .about = "the limit: a raw wait and wake", .only = "sync.event_wake",
+		.create = mailbox_new, .destroy = mailbox_delete,
+		.put = futex_put, .get = futex_get,
 	}, {
 		.name = "brood", .about = "brood_condition", .only = "sync.cond",
 		.traits = PEER_TOGETHER,
