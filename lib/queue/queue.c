@@ -2,14 +2,8 @@
 /*
  * The queue as an object: made, found by name, entered by each call, asked, closed, destroyed.
  *
- * Entering. A call first tells in its member's entry which object it is inside of, then looks
- * whether the object still lives: whoever destroys does it the other way round, with a fence on
- * all CPUs between, so the memory of a queue is not used again while a call is inside (heap.c).
- * Both stores of the caller are plain ones to a line of its own.
- *
- * Dying inside: create holds a claimed block, which the sweep frees. destroy marks the queue dead
- * first; if it dies then, any later sweep of a user retires the block. first use sets the
- * member's bit among the users before the hand is used, so that the sweep looks at the hand.
+ * Dying inside: object.h, and: first use sets the member's bit among the users before the hand is
+ * used, so that the sweep looks at the hand.
  */
 #include <errno.h>
 
@@ -29,23 +23,6 @@ static void register_kind(void) __attribute__((constructor));
 static void register_kind(void)
 {
 	brood__kind_register(BROOD__KIND_QUEUE, &ops);
-}
-
-static uint64_t live_magic(const struct brood_segment *segment, const struct brood_queue *queue)
-{
-	return brood__magic(BROOD__KIND_QUEUE, brood__offset(segment, queue));
-}
-
-static uint64_t dead_magic(const struct brood_segment *segment, const struct brood_queue *queue)
-{
-	return ~live_magic(segment, queue);
-}
-
-bool brood__queue_alive(const struct brood_segment *segment, const struct brood_queue *queue)
-{
-	/* A7, H1 */
-	return atomic_load_explicit(&queue->object.magic, memory_order_acquire) ==
-	       live_magic(segment, queue);
 }
 
 /* ---- layout ---- */
@@ -105,11 +82,8 @@ static int plan(struct brood_queue *shape, const struct brood_queue_opts *opts,
 	uint64_t extra = opts->extra, buffers;
 
 	if (opts->slots == 0 || opts->slots > BROOD_QUEUE_SLOTS_MAX || opts->max_bytes == 0 ||
-	    opts->max_bytes > MAX_BYTES_LIMIT || opts->producers_end > INT32_MAX ||
-	    (opts->name && !*opts->name))
+	    opts->max_bytes > MAX_BYTES_LIMIT || opts->producers_end > INT32_MAX)
 		return -EINVAL;
-	if (opts->name && strlen(opts->name) >= BROOD__NAME_MAX)
-		return -ENAMETOOLONG;
 	if (extra == 0)
 		extra = opts->slots < EXTRA_LEAST ? EXTRA_LEAST :
 			opts->slots > EXTRA_MOST ? EXTRA_MOST : opts->slots;
@@ -126,17 +100,17 @@ static int plan(struct brood_queue *shape, const struct brood_queue_opts *opts,
 		.extra = (uint32_t)extra,
 		.keep = least((uint32_t)extra / KEEPERS, KEEP_MOST),
 	};
-	if (opts->name)
-		strcpy(shape->object.name, opts->name);
 	lay_out(shape);
 	return 0;
 }
 
 /* ---- create, open, destroy ---- */
 
-static void fill(struct brood_queue *queue, const struct brood_queue *shape)
+static void fill(void *object, const void *shape)
 {
-	*queue = *shape;
+	struct brood_queue *queue = object;
+
+	*queue = *(const struct brood_queue *)shape;
 	atomic_store_explicit(&queue->tail, queue->ring, memory_order_relaxed);
 	atomic_store_explicit(&queue->head, queue->ring, memory_order_relaxed);
 	for (uint32_t i = 0; i < queue->members; i++)
@@ -148,26 +122,6 @@ static void fill(struct brood_queue *queue, const struct brood_queue *shape)
 				      buffer_word(NO_HOLDER, BUFFER_OFFERED, 0, 0),
 				      memory_order_relaxed);
 	}
-}
-
-static struct brood_queue *make(struct brood_segment *segment, const struct brood_queue *shape)
-{
-	struct brood_queue *queue = brood__block_claim(segment, shape->object.bytes,
-						       needed_at_once(shape));
-
-	if (!queue)
-		return NULL;
-	fill(queue, shape);
-	if (*shape->object.name &&
-	    brood__object_alone(segment, BROOD__KIND_QUEUE, &queue->object)) {
-		brood__block_drop(segment, queue);
-		errno = EEXIST;
-		return NULL;
-	}
-	atomic_store_explicit(&queue->object.magic, live_magic(segment, queue),
-			      memory_order_release);	/* A7 */
-	brood__block_publish(segment, queue, BROOD__KIND_QUEUE);
-	return queue;
 }
 
 struct brood_queue *brood_queue_create(const struct brood_queue_opts *given)
@@ -187,15 +141,19 @@ struct brood_queue *brood_queue_create(const struct brood_queue_opts *given)
 		errno = -result;
 		return NULL;
 	}
-	return make(segment, &shape);
+	return brood__object_make(segment, BROOD__KIND_QUEUE, opts.name, shape.object.bytes,
+				  needed_at_once(&shape), fill, &shape);
 }
 
 /* A queue that an unrelated process made: everything that we shall rely on. */
-static bool is_sound(const struct brood_segment *segment, const struct brood_queue *queue)
+static bool is_sound(const struct brood_segment *segment, const void *object, size_t bytes)
 {
-	struct brood_queue shape = *queue;
-	size_t block = brood__block_bytes((const struct brood__block *)(const void *)queue - 1);
+	const struct brood_queue *queue = object;
+	struct brood_queue shape;
 
+	if (bytes < sizeof(shape))
+		return false;
+	shape = *queue;
 	if (shape.capacity == 0 || shape.capacity > BROOD_QUEUE_SLOTS_MAX || shape.max_bytes == 0 ||
 	    shape.max_bytes > MAX_BYTES_LIMIT || shape.members != segment->members.max ||
 	    shape.buffers >= NO_BUFFER || shape.keep > KEEP_MOST ||
@@ -203,102 +161,46 @@ static bool is_sound(const struct brood_segment *segment, const struct brood_que
 	    shape.buffers != power_of_two(shape.capacity) + shape.members + shape.extra)
 		return false;
 	lay_out(&shape);
-	return brood__queue_alive(segment, queue) && shape.ring == queue->ring &&
-	       shape.stride == queue->stride && shape.sparse == queue->sparse &&
-	       shape.slots_at == queue->slots_at && shape.words_at == queue->words_at &&
-	       shape.notes_at == queue->notes_at && shape.bytes_at == queue->bytes_at &&
-	       shape.put_gather == queue->put_gather && shape.get_gather == queue->get_gather &&
-	       shape.object.bytes == queue->object.bytes &&
-	       shape.object.bytes <= block - sizeof(struct brood__block) &&
-	       block <= segment->bytes - brood__offset(segment, queue);
+	return shape.ring == queue->ring && shape.stride == queue->stride &&
+	       shape.sparse == queue->sparse && shape.slots_at == queue->slots_at &&
+	       shape.words_at == queue->words_at && shape.notes_at == queue->notes_at &&
+	       shape.bytes_at == queue->bytes_at && shape.put_gather == queue->put_gather &&
+	       shape.get_gather == queue->get_gather &&
+	       shape.object.bytes == queue->object.bytes && shape.object.bytes <= bytes;
 }
 
 struct brood_queue *brood_queue_open(struct brood_segment *segment, const char *name)
 {
-	struct brood_queue *queue;
-
 	segment = brood__segment(segment);
-	if (!segment)
-		return NULL;
-	if (!name || !*name || strlen(name) >= BROOD__NAME_MAX) {
-		errno = EINVAL;
-		return NULL;
-	}
-	queue = brood__object_named(segment, BROOD__KIND_QUEUE, name);
-	if (!queue || !is_sound(segment, queue)) {
-		errno = queue ? EPROTO : ENOENT;
-		return NULL;
-	}
-	return queue;
+	return segment ? brood__object_find(segment, BROOD__KIND_QUEUE, name, is_sound) : NULL;
+}
+
+static void wake_users(struct brood_segment *segment, void *queue)
+{
+	brood__queue_wake_users(segment, queue);
 }
 
 int brood_queue_destroy(struct brood_queue *queue)
 {
 	struct call call;
 	int result = brood__queue_enter(queue, &call);
-	uint64_t live;
 
 	if (result)
 		return result;
-	live = live_magic(call.segment, queue);
-	/* A7, W1; H1 with the fence in brood__block_reclaim() */
-	if (!atomic_compare_exchange_strong(&queue->object.magic, &live,
-					    dead_magic(call.segment, queue))) {
-		queue_leave(&call);
-		return -ESTALE;
-	}
-	brood__queue_wake_users(call.segment, queue);
-	queue->object.name[0] = 0;
-	if (brood__block_retire(call.segment, queue))
-		brood__block_reclaim(call.segment, (struct brood__block *)(void *)queue - 1);
-	queue_leave(&call);
-	return 0;
+	return brood__object_destroy(&(struct brood__call){ call.segment, queue, call.me },
+				     BROOD__KIND_QUEUE, wake_users);
 }
 
 /* ---- entering a call ---- */
 
-static int not_alive(const struct brood_segment *segment, const struct brood_queue *queue)
-{
-	return atomic_load_explicit(&queue->object.magic, memory_order_relaxed) ==
-	       dead_magic(segment, queue) ? -ESTALE : -EBADF;
-}
-
-/* 0 if the address can be an object's. */
-static int find_segment(const struct brood_queue *queue, struct brood_segment **segment)
-{
-	uint64_t offset;
-
-	*segment = brood__segment_of(queue);
-	if (!*segment)
-		return queue ? -EBADF : -EINVAL;
-	offset = brood__offset(*segment, queue);
-	if (offset % BROOD__LINE || offset < (*segment)->header->heap_at ||
-	    offset >= atomic_load_explicit(&(*segment)->header->top, memory_order_acquire))
-		return -EBADF;
-	return 0;
-}
-
 int brood__queue_enter(struct brood_queue *queue, struct call *call)
 {
-	_Atomic uint64_t *inside;
-	struct brood_segment *segment;
-	int id = find_segment(queue, &segment);
+	struct brood__call inside = { NULL, NULL, 0 };
+	int result = brood__object_enter(queue, BROOD__KIND_QUEUE, &inside);
 
-	if (brood__unlikely(id))
-		return id;
-	id = brood__member_id(&segment->members);
-	if (brood__unlikely(id < 0))
-		return id;
-	inside = &segment->members.table[id].inside;
-	if (brood__unlikely(atomic_load_explicit(inside, memory_order_relaxed)))
-		return -EDEADLK;
-	atomic_store_explicit(inside, brood__offset(segment, queue), memory_order_relaxed);
-	atomic_signal_fence(memory_order_seq_cst);	/* H1, light half */
-	if (brood__unlikely(!brood__queue_alive(segment, queue))) {
-		atomic_store_explicit(inside, 0, memory_order_release);
-		return not_alive(segment, queue);
-	}
-	*call = (struct call){ queue, &queue->hands[id], segment, (uint32_t)id };
+	if (brood__unlikely(result))
+		return result;
+	*call = (struct call){ queue, &queue->hands[inside.me], inside.segment, inside.me };
 	if (brood__unlikely(!atomic_load_explicit(&call->hand->used, memory_order_relaxed)))
 		brood__queue_first_use(call);
 	return 0;

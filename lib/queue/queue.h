@@ -13,7 +13,7 @@
 
 #include <brood/queue.h>
 
-#include "arena/arena.h"
+#include "arena/object.h"
 #include "wait/wait.h"
 
 /* ---- a slot's word: { position:42 | closed:1 | full:1 | buffer:20 } ---- */
@@ -260,19 +260,15 @@ static inline size_t copy_out(const struct call *call, uint32_t buffer, void *da
 
 int brood__queue_enter(struct brood_queue *queue, struct call *call);
 void brood__queue_first_use(struct call *call);
-bool brood__queue_alive(const struct brood_segment *segment, const struct brood_queue *queue);
 
 static inline void queue_leave(const struct call *call)
 {
-	brood__assert(atomic_load(&call->segment->members.table[call->me].inside) ==
-		      brood__offset(call->segment, call->queue));
-	atomic_store_explicit(&call->segment->members.table[call->me].inside, 0,
-			      memory_order_release);	/* H2 */
+	brood__object_leave(&(struct brood__call){ call->segment, call->queue, call->me });
 }
 
 static inline bool queue_destroyed(const struct call *call)
 {
-	return !brood__queue_alive(call->segment, call->queue);
+	return !brood__object_alive(call->segment, call->queue, BROOD__KIND_QUEUE);
 }
 
 /* ---- swap_ring.c ---- */

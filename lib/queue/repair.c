@@ -176,13 +176,8 @@ void brood__queue_sweep(struct brood_segment *segment, void *object, uint32_t me
 
 	if (member >= segment->members.max)
 		return;	/* a guest */
-	if (!brood__queue_alive(segment, queue)) {
-		/* Whoever destroyed it may have died before this. */
-		queue->object.name[0] = 0;
-		brood__block_retire(segment, queue);
-		return;
-	}
-	if (!brood__mask_has(queue->users.mask, member))
+	if (!brood__object_swept(segment, queue, BROOD__KIND_QUEUE) ||
+	    !brood__mask_has(queue->users.mask, member))
 		return;
 	if (clean && atomic_load_explicit(&repair.hand->used, memory_order_relaxed))
 		finish_own(segment, &repair);
