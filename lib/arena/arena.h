@@ -21,6 +21,10 @@
 enum brood__kind {		/* of a block */
 	BROOD__KIND_MEMORY = 1,	/* the user's own */
 	BROOD__KIND_QUEUE,
+	BROOD__KIND_RING,
+	BROOD__KIND_BROADCAST,
+	BROOD__KIND_PIPE,
+	BROOD__KIND_BUFFER,
 	BROOD__KINDS
 };
 

@@ -64,7 +64,19 @@ static inline void brood__notify(struct brood__members *members, struct brood__w
 		brood__wake_one(members, list);
 }
 
-/* The same for n things that were published: up to n members are woken. */
+/*
+ * The same for a caller that has published by a plain store. All who wait on this list say so in
+ * brood__wait.light.
+ */
+static inline void brood__notify_light(struct brood__members *members,
+				       struct brood__waitlist *list)
+{
+	atomic_signal_fence(memory_order_seq_cst);	/* W7 */
+	if (brood__unlikely(brood__waitlist_any(list)))
+		brood__wake_one(members, list);
+}
+
+/* The same as brood__notify for n things that were published: up to n members are woken. */
 static inline void brood__notify_many(struct brood__members *members, struct brood__waitlist *list,
 				      size_t n)
 {
@@ -77,6 +89,7 @@ struct brood__wait {
 	struct brood__waitlist *list;
 	const _Atomic uint32_t *watched;	/* members whose death may end the wait; may be NULL */
 	int64_t timeout;
+	bool light;		/* W7: notifiers publish by a plain store, see brood__notify_light */
 	uint32_t me;
 	uint32_t gather;		/* the last tries succeeded at once: so many pauses between looks,
 					 * that some work gathers */
