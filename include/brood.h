@@ -11,6 +11,7 @@
 #include <brood/barrier.h>
 #include <brood/base.h>
 #include <brood/condition.h>
+#include <brood/contention.h>
 #include <brood/counter.h>
 #include <brood/event.h>
 #include <brood/lock.h>

@@ -33,6 +33,7 @@
 #define BROOD_BARRIER_H
 
 #include <brood/base.h>
+#include <brood/contention.h>
 #include <brood/segment.h>
 
 #ifdef __cplusplus
@@ -48,7 +49,8 @@ struct brood_barrier {		/* 2112 bytes; the members are the library's */
 	BROOD_ALIGNED uint64_t word;
 	uint32_t parties;
 	uint32_t waiters[9];
-	uint32_t reserved[4];
+	int64_t contention;
+	uint32_t reserved[2];
 	uint64_t slots[BROOD_MEMBERS_MAX];
 };
 
@@ -103,6 +105,15 @@ BROOD_API int brood_barrier_reset(struct brood_barrier *barrier);
 BROOD_API int brood_barrier_n_waiting(struct brood_barrier *barrier);
 BROOD_API int brood_barrier_parties(struct brood_barrier *barrier);
 BROOD_API int brood_barrier_broken(struct brood_barrier *barrier);
+
+/*
+ * Count in *contention from now on, which is in the same segment; NULL = no longer. See
+ * brood/contention.h. Acquisitions are the waits that returned an index, waits those of them that
+ * did not come last or had to wait for the round before; owner_deaths are the rounds that a death
+ * broke. 0; -EINVAL (not aligned), -EBADF (not in the segment).
+ */
+BROOD_API int brood_barrier_watch(struct brood_barrier *barrier,
+				  struct brood_contention *contention);
 
 #ifdef __cplusplus
 }

@@ -47,6 +47,7 @@
 #define BROOD_CONDITION_H
 
 #include <brood/base.h>
+#include <brood/contention.h>
 #include <brood/lock.h>
 #include <brood/segment.h>
 
@@ -62,7 +63,8 @@ struct brood_condition_opts {
 struct brood_condition {	/* 2112 bytes; the members are the library's */
 	BROOD_ALIGNED uint32_t waiters[9];
 	uint32_t next;
-	uint32_t reserved[6];
+	int64_t contention;
+	uint32_t reserved[4];
 	uint64_t slots[BROOD_MEMBERS_MAX];
 };
 
@@ -110,6 +112,15 @@ BROOD_API int brood_condition_notify(struct brood_condition *condition, struct b
 /* Notify all that wait now, and none that come later. 0. */
 BROOD_API int brood_condition_notify_all(struct brood_condition *condition,
 					 struct brood_lock *lock);
+
+/*
+ * Count in *contention from now on, which is in the same segment; NULL = no longer. See
+ * brood/contention.h. Acquisitions are the waits that returned 0, those of brood_condition_wait_for
+ * one by one. All of them count as waits, until the caller has the lock again. owner_deaths stays
+ * 0: that is the lock's affair. 0; -EINVAL (not aligned), -EBADF (not in the segment).
+ */
+BROOD_API int brood_condition_watch(struct brood_condition *condition,
+				    struct brood_contention *contention);
 
 #ifdef __cplusplus
 }

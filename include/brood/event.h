@@ -33,6 +33,7 @@
 #define BROOD_EVENT_H
 
 #include <brood/base.h>
+#include <brood/contention.h>
 #include <brood/segment.h>
 
 #ifdef __cplusplus
@@ -47,7 +48,9 @@ struct brood_event_opts {
 struct brood_event {		/* 64 bytes; the members are the library's */
 	BROOD_ALIGNED uint64_t word;
 	uint32_t waiters[9];
-	uint32_t reserved[5];
+	uint32_t reserved;
+	int64_t contention;
+	uint32_t reserved_too[2];
 };
 
 /* Make it a clear one, whatever was there. Not while others use it. 0. */
@@ -76,6 +79,13 @@ BROOD_API int brood_event_is_set(const struct brood_event *event);
  * (timeout 0 and it is clear), -ETIMEDOUT.
  */
 BROOD_API int brood_event_wait(struct brood_event *event, int64_t timeout);
+
+/*
+ * Count in *contention from now on, which is in the same segment; NULL = no longer. See
+ * brood/contention.h. Acquisitions are the waits that returned 0, waits those of them that did not
+ * find it set; owner_deaths stays 0. 0; -EINVAL (not aligned), -EBADF (not in the segment).
+ */
+BROOD_API int brood_event_watch(struct brood_event *event, struct brood_contention *contention);
 
 #ifdef __cplusplus
 }

@@ -36,6 +36,7 @@
 #include <stdbool.h>
 
 #include <brood/base.h>
+#include <brood/contention.h>
 #include <brood/segment.h>
 
 #ifdef __cplusplus
@@ -47,14 +48,6 @@ struct brood_lock_opts {
 	bool owned;		/* release by another than the owner is -EPERM, acquire by it -EDEADLK */
 	bool forgiving;		/* what it guards cannot break: no -EOWNERDEAD */
 	struct brood_segment *segment;	/* for brood_lock_create; NULL = the family arena */
-};
-
-/* How much an object is fought over; written while brood_*_watch has it switched on. */
-struct brood_contention {
-	uint64_t acquisitions;
-	uint64_t waits;		/* acquisitions that did not succeed at once */
-	uint64_t longest_wait;	/* nanoseconds */
-	uint64_t owner_deaths;
 };
 
 struct brood_lock {		/* 64 bytes; the members are the library's */
@@ -96,8 +89,9 @@ BROOD_API int brood_lock_recovered(struct brood_lock *lock);
 BROOD_API int brood_lock_locked(const struct brood_lock *lock);
 
 /*
- * Count into *contention, which lies in the same segment, from now on; NULL = no longer. Costs a
- * few nanoseconds an acquire while it is on, and nothing while it is off.
+ * Count in *contention from now on, which is in the same segment; NULL = no longer. See
+ * brood/contention.h. owner_deaths are the -EOWNERDEAD that were told. Of an rlock, what its owner
+ * acquires again is not counted. 0; -EINVAL (not aligned), -EBADF (not in the segment).
  */
 BROOD_API int brood_lock_watch(struct brood_lock *lock, struct brood_contention *contention);
 

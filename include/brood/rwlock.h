@@ -40,6 +40,7 @@
 #define BROOD_RWLOCK_H
 
 #include <brood/base.h>
+#include <brood/contention.h>
 #include <brood/segment.h>
 
 #ifdef __cplusplus
@@ -54,7 +55,9 @@ struct brood_rwlock_opts {
 struct brood_rwlock {		/* 2240 bytes; the members are the library's */
 	BROOD_ALIGNED uint64_t word;
 	uint32_t drainers[9];
-	uint32_t reserved[5];
+	uint32_t reserved;
+	int64_t contention;
+	uint32_t reserved_again[2];
 	uint32_t readers[9];
 	uint32_t writers[9];
 	uint32_t reserved_too[14];
@@ -92,6 +95,14 @@ BROOD_API int brood_rwlock_release(struct brood_rwlock *lock);
  * -EINVAL (there is nothing to recover).
  */
 BROOD_API int brood_rwlock_recovered(struct brood_rwlock *lock);
+
+/*
+ * Count in *contention from now on, which is in the same segment; NULL = no longer. See
+ * brood/contention.h. Acquisitions are those for reading, also again, and for writing together;
+ * owner_deaths are the -EOWNERDEAD that were told. 0; -EINVAL (not aligned), -EBADF (not in the
+ * segment).
+ */
+BROOD_API int brood_rwlock_watch(struct brood_rwlock *lock, struct brood_contention *contention);
 
 #ifdef __cplusplus
 }

@@ -37,6 +37,7 @@
 #include <stdbool.h>
 
 #include <brood/base.h>
+#include <brood/contention.h>
 #include <brood/segment.h>
 
 #ifdef __cplusplus
@@ -59,7 +60,8 @@ struct brood_semaphore {	/* 64 bytes; the members are the library's */
 	uint32_t units;
 	uint32_t hint;
 	uint32_t waiters[9];
-	uint32_t reserved[3];
+	uint32_t reserved;
+	int64_t contention;
 };
 
 /*
@@ -88,6 +90,14 @@ BROOD_API int brood_semaphore_release(struct brood_semaphore *semaphore);
  * changed already. Or an error.
  */
 BROOD_API int brood_semaphore_value(const struct brood_semaphore *semaphore);
+
+/*
+ * Count in *contention from now on, which is in the same segment; NULL = no longer. See
+ * brood/contention.h. Acquisitions are units that were taken, owner_deaths those of them that came
+ * back from the dead (robust). 0; -EINVAL (not aligned), -EBADF (not in the segment).
+ */
+BROOD_API int brood_semaphore_watch(struct brood_semaphore *semaphore,
+				    struct brood_contention *contention);
 
 #ifdef __cplusplus
 }

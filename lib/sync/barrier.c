@@ -48,7 +48,7 @@
 
 #include <brood/barrier.h>
 
-#include "sync/sync.h"
+#include "sync/contention.h"
 
 enum { ARRIVED = 0x7fff, BROKEN = 0x8000, ROUND_SHIFT = 16 };	/* in the word */
 
@@ -67,6 +67,7 @@ struct party {
 	bool only_last;		/* timeout 0: it arrives if it is the last, or not at all */
 	uint64_t round;		/* that it has arrived in */
 	uint32_t index;
+	struct sync_tally tally;
 };
 
 /* B1, B2, B3 */
@@ -164,13 +165,23 @@ static bool break_round(struct brood_barrier *barrier, const struct brood__here 
 	return true;
 }
 
+/* By the one whose CAS broke the round, so once. */
+static void count_death(struct brood_barrier *barrier, const struct brood__here *here)
+{
+	struct brood_contention *counts = sync_counts(barrier, &barrier->contention, here);
+
+	if (counts)
+		sync_add(&counts->owner_deaths, 1);
+}
+
 /* The word, when no death has to break it any more. */
 static uint64_t look(struct brood_barrier *barrier, const struct brood__here *here)
 {
 	uint64_t word = load(barrier);
 
 	while (!(word & BROKEN) && brood__unlikely(party_gone(barrier, here, round_of(word)))) {
-		break_round(barrier, here, word);
+		if (break_round(barrier, here, word))
+			count_death(barrier, here);
 		word = load(barrier);
 	}
 	return word;
@@ -268,8 +279,10 @@ static ssize_t make_room(const struct party *party)
 
 static int wait_for_others(struct party *party, int64_t timeout)
 {
-	ssize_t result = make_room(party);
+	ssize_t result;
 
+	sync_waits(&party->tally);
+	result = make_room(party);
 	if (result == -EAGAIN)
 		result = sync_wait(&party->here, sync_list(party->barrier->waiters), timeout,
 				   try_leave, party);
@@ -326,6 +339,7 @@ static int arrive(struct party *party, int64_t *timeout)
 	}
 	result = try_arrive(party);
 	if (brood__unlikely(result == -EAGAIN)) {
+		sync_waits(&party->tally);
 		if (*timeout > 0 && *timeout != BROOD_FOREVER)
 			*timeout = brood_until(brood__deadline(*timeout));
 		result = sync_wait(&party->here, sync_list(party->barrier->waiters), *timeout,
@@ -342,6 +356,7 @@ int brood_barrier_wait_action(struct brood_barrier *barrier, int (*action)(void 
 
 	if (result)
 		return result;
+	party.tally.counts = sync_counts(barrier, &barrier->contention, &party.here);
 	party.parties = barrier->parties;
 	party.only_last = brood__no_wait(timeout);
 	result = arrive(&party, &timeout);
@@ -352,6 +367,7 @@ int brood_barrier_wait_action(struct brood_barrier *barrier, int (*action)(void 
 	else if (result == 0)
 		result = complete(&party, action, argument);
 	atomic_store_explicit(my_note(&party), 0, memory_order_release);
+	sync_count(&party.tally, result);
 	return result;
 }
 
@@ -403,7 +419,7 @@ int brood_barrier_reset(struct brood_barrier *barrier)
 	return 0;
 }
 
-/* ---- made, asked ---- */
+/* ---- made, asked, watched ---- */
 
 int brood_barrier_init(struct brood_barrier *barrier, int parties)
 {
@@ -464,4 +480,14 @@ int brood_barrier_broken(struct brood_barrier *barrier)
 	int result = enter(barrier, &here);
 
 	return result ? result : (look(barrier, &here) & BROKEN) != 0;
+}
+
+int brood_barrier_watch(struct brood_barrier *barrier, struct brood_contention *counts)
+{
+	struct brood__here here;
+	int result = enter(barrier, &here);
+
+	return result ? result :
+			brood__contention_watch(barrier, offsetof(struct brood_barrier, contention),
+						counts);
 }

@@ -57,7 +57,7 @@
 
 #include <brood/condition.h>
 
-#include "sync/sync.h"
+#include "sync/contention.h"
 
 enum { WAITING = 1, NOTIFIED = 2 };	/* in a slot, beside the token */
 
@@ -284,12 +284,15 @@ static int wait_in_slot(struct call *call, int64_t timeout)
 int brood_condition_wait(struct brood_condition *condition, struct brood_lock *lock,
 			 int64_t timeout)
 {
+	struct sync_tally tally = { 0 };
 	struct call call;
 	int result = enter(&call, condition, lock);
 	uint32_t depth;
 
 	if (result)
 		return result;
+	tally.counts = sync_counts(condition, &condition->contention, &call.here);
+	sync_waits(&tally);
 	settle(&call);
 	wake(&call);
 	if (!change(condition, my_id(&call), 0, call.here.token | WAITING))
@@ -298,6 +301,8 @@ int brood_condition_wait(struct brood_condition *condition, struct brood_lock *l
 	result = wait_in_slot(&call, deadline_of(timeout));
 	if (result != -ENOTRECOVERABLE)
 		lock->depth = depth;
+	if (result == 0)
+		sync_count(&tally, result);
 	return result;
 }
 
@@ -320,7 +325,13 @@ int brood_condition_wait_for(struct brood_condition *condition, struct brood_loc
 	return result;
 }
 
-/* ---- made ---- */
+/* ---- watched, made ---- */
+
+int brood_condition_watch(struct brood_condition *condition, struct brood_contention *counts)
+{
+	return brood__contention_watch(condition, offsetof(struct brood_condition, contention),
+				       counts);
+}
 
 int brood_condition_init(struct brood_condition *condition)
 {

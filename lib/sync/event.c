@@ -27,6 +27,8 @@
  * all lives, and the sweep of the dead wakes all sleepers (sync.h). That is why set becomes a
  * member first. The bit of a waiter that died asleep is cleared by the next set.
  *
+ * What is counted (contention.h) are waits: a set costs the same.
+ *
  * Edges (doc/memory-model.md). E1: the fetch_or of set releases what was written before it; the
  * loads of wait and is_set acquire it, also behind a clear, which is a read-modify-write and so
  * carries it on. E2: the fetch_or of set on a set word and the CAS of clear are ordered one way or
@@ -37,7 +39,7 @@
 
 #include <brood/event.h>
 
-#include "sync/sync.h"
+#include "sync/contention.h"
 
 enum { SET = 1 };
 
@@ -120,18 +122,38 @@ static ssize_t try_wait(void *arg)
 	return waiting->found & SET || load(waiting->event) != waiting->found ? 0 : -EAGAIN;
 }
 
-int brood_event_wait(struct brood_event *event, int64_t timeout)
+static brood__slow int wait_slowly(struct brood_event *event, int64_t timeout)
 {
 	struct brood__here here;
 	struct waiting waiting = { .event = event };
-	int result = sync_enter(event, BROOD__LINE, &here);
+	struct sync_tally tally = { 0 };
+	ssize_t result = sync_enter(event, BROOD__LINE, &here);
 
 	if (result)
-		return result;
+		return (int)result;
+	tally.counts = sync_counts(event, &event->contention, &here);
 	waiting.found = load(event);
-	if (try_wait(&waiting) == 0)
+	result = try_wait(&waiting);
+	if (result == -EAGAIN) {
+		sync_waits(&tally);
+		result = sync_wait(&here, sync_list(event->waiters), timeout, try_wait, &waiting);
+	}
+	sync_count(&tally, result);
+	return (int)result;
+}
+
+int brood_event_wait(struct brood_event *event, int64_t timeout)
+{
+	/* So that who finds it set does not pay for the counting. */
+	if (brood__likely(sync_nearby(event, BROOD__LINE)) && load(event) & SET &&
+	    !atomic_load_explicit(sync_contention(&event->contention), memory_order_relaxed))
 		return 0;
-	return (int)sync_wait(&here, sync_list(event->waiters), timeout, try_wait, &waiting);
+	return wait_slowly(event, timeout);
+}
+
+int brood_event_watch(struct brood_event *event, struct brood_contention *counts)
+{
+	return brood__contention_watch(event, offsetof(struct brood_event, contention), counts);
 }
 
 int brood_event_init(struct brood_event *event)

@@ -8,7 +8,7 @@
  * Anything else (another's release, flags, a dead owner, waiting) goes the slow way, in which the
  * same word is changed by CAS:
  *
- *	free | WATCHED -> me | WATCHED                 counted in the user's struct
+ *	free | WATCHED -> me | WATCHED                 counted (contention.h)
  *	gone -> me | INCONSISTENT                      the caller gets -EOWNERDEAD
  *	me | INCONSISTENT -> me                        brood_lock_recovered
  *	me | INCONSISTENT -> LOST                      release without it; then wake all
@@ -27,10 +27,10 @@
 
 #include <brood/lock.h>
 
-#include "sync/sync.h"
+#include "sync/contention.h"
 
 enum {
-	WATCHED = 1,		/* lock->contention counts */
+	WATCHED = 1,		/* look at lock->contention */
 	INCONSISTENT = SYNC_INCONSISTENT,
 	LOST = SYNC_LOST,
 };
@@ -42,7 +42,6 @@ _Static_assert(sizeof(struct brood_lock) == BROOD__LINE, "a lock is a line");
 struct taking {
 	struct brood_lock *lock;
 	const struct brood__here *here;
-	bool waited;
 };
 
 static uint64_t load(const struct brood_lock *lock)
@@ -61,42 +60,6 @@ static bool change(struct brood_lock *lock, uint64_t from, uint64_t to)
 static uint64_t owner(uint64_t word)
 {
 	return word & BROOD__TOKEN_MASK;
-}
-
-/* ---- contention ---- */
-
-static struct brood_contention *contention(struct brood_lock *lock)
-{
-	return (struct brood_contention *)(void *)((char *)lock + lock->contention);
-}
-
-static void add(uint64_t *count, uint64_t n)
-{
-	atomic_fetch_add_explicit(sync_word(count), n, memory_order_relaxed);
-}
-
-static void raise_to(uint64_t *most, uint64_t n)
-{
-	uint64_t seen = atomic_load_explicit(sync_word(most), memory_order_relaxed);
-
-	while (seen < n && !atomic_compare_exchange_weak_explicit(sync_word(most), &seen, n,
-								  memory_order_relaxed,
-								  memory_order_relaxed))
-		;
-}
-
-static void count(const struct taking *taking, int result, int64_t since)
-{
-	struct brood_contention *counts = contention(taking->lock);
-
-	if (result && result != -EOWNERDEAD)
-		return;
-	add(&counts->acquisitions, 1);
-	add(&counts->owner_deaths, result == -EOWNERDEAD);
-	if (taking->waited) {
-		add(&counts->waits, 1);
-		raise_to(&counts->longest_wait, (uint64_t)(brood_now() - since));
-	}
 }
 
 /* ---- acquire ---- */
@@ -130,21 +93,20 @@ static ssize_t try_acquire(void *arg)
 static brood__slow int acquire_slowly(struct brood_lock *lock, int64_t timeout)
 {
 	struct brood__here here;
-	struct taking taking = { lock, &here, false };
+	struct taking taking = { lock, &here };
+	struct sync_tally tally = { 0 };
 	ssize_t result = sync_enter(lock, BROOD__LINE, &here);
-	int64_t since = 0;
 
 	if (result)
 		return (int)result;
 	if (brood__unlikely(load(lock) & WATCHED))
-		since = brood_now();
+		tally.counts = sync_counts(lock, &lock->contention, &here);
 	result = try_acquire(&taking);
 	if (result == -EAGAIN) {
-		taking.waited = true;
+		sync_waits(&tally);
 		result = sync_wait(&here, sync_list(lock->waiters), timeout, try_acquire, &taking);
 	}
-	if (brood__unlikely(since))
-		count(&taking, (int)result, since);
+	sync_count(&tally, result);
 	return (int)result;
 }
 
@@ -272,22 +234,15 @@ int brood_lock_locked(const struct brood_lock *lock)
 
 int brood_lock_watch(struct brood_lock *lock, struct brood_contention *counts)
 {
-	struct brood__here here, there;
-	int result = sync_enter(lock, BROOD__LINE, &here);
+	int result = brood__contention_watch(lock, offsetof(struct brood_lock, contention), counts);
 
-	if (result == 0 && counts)
-		result = sync_enter(counts, sizeof(uint64_t), &there);
-	if (result == 0 && counts && there.members != here.members)
-		result = -EINVAL;
 	if (result)
 		return result;
-	if (!counts) {
+	if (counts)
+		atomic_fetch_or_explicit(sync_word(&lock->word), WATCHED, memory_order_seq_cst);
+	else
 		atomic_fetch_and_explicit(sync_word(&lock->word), ~(uint64_t)WATCHED,
 					  memory_order_seq_cst);
-		return 0;
-	}
-	lock->contention = (char *)counts - (char *)lock;
-	atomic_fetch_or_explicit(sync_word(&lock->word), WATCHED, memory_order_seq_cst);
 	return 0;
 }
 

@@ -64,7 +64,8 @@
  * word on `writers`, woken one by one; the one that has it and drains on `drainers`, woken by
  * readers that leave, who find the list empty otherwise.
  *
- * Slots lie so that the first 32 members each have a line of their own.
+ * Slots lie so that the first 32 members each have a line of their own. While acquisitions are
+ * counted (contention.h), readers go the slow way, which is the same but for the counting.
  *
  * Edges (doc/memory-model.md). R1: the CAS or exchange by which a writer lets go releases, the
  * loads of the word by readers and the CAS by the next writer acquire, what the writer wrote. R2:
@@ -78,7 +79,7 @@
 
 #include <brood/rwlock.h>
 
-#include "sync/sync.h"
+#include "sync/contention.h"
 
 enum {				/* flags of the word */
 	DRAINING = 1,		/* the writer does not write yet */
@@ -100,6 +101,7 @@ struct asking {			/* a member and a lock */
 	struct brood_rwlock *lock;
 	struct brood__here here;
 	_Atomic uint64_t *mine;	/* its slot */
+	struct sync_tally tally;
 };
 
 static _Atomic uint64_t *slot_of(struct brood_rwlock *lock, uint32_t id)
@@ -118,6 +120,17 @@ static int enter(struct asking *asking, struct brood_rwlock *lock)
 	asking->lock = lock;
 	asking->mine = slot_of(lock, brood__token_id(asking->here.token));
 	return 0;
+}
+
+static int enter_to_acquire(struct asking *asking, struct brood_rwlock *lock)
+{
+	int result = enter(asking, lock);
+
+	if (result == 0)
+		asking->tally = (struct sync_tally){
+			.counts = sync_counts(lock, &lock->contention, &asking->here),
+		};
+	return result;
 }
 
 /* ---- the word ---- */
@@ -251,26 +264,37 @@ static int read_again(const struct asking *asking, uint64_t state)
 	return 0;
 }
 
+static ssize_t acquire_read(struct asking *asking, int64_t timeout)
+{
+	ssize_t result;
+
+	if (my_state(asking) & DEPTH)
+		return read_again(asking, my_state(asking));
+	if (i_write(asking, load(asking)))
+		return -EDEADLK;
+	result = try_read(asking);
+	if (result == -EAGAIN) {
+		sync_waits(&asking->tally);
+		result = sync_wait(&asking->here, sync_list(asking->lock->readers), timeout,
+				   try_read, asking);
+	}
+	if (result && my_state(asking))
+		step_back(asking, 0);
+	return result;
+}
+
 static __attribute__((noinline)) int acquire_read_slowly(struct brood_rwlock *lock, int64_t timeout,
 							 bool tried)
 {
 	struct asking asking;
-	ssize_t result = enter(&asking, lock);
+	ssize_t result = enter_to_acquire(&asking, lock);
 
 	if (result)
 		return (int)result;
 	if (tried)
 		step_back(&asking, 0);
-	if (my_state(&asking) & DEPTH)
-		return read_again(&asking, my_state(&asking));
-	if (i_write(&asking, load(&asking)))
-		return -EDEADLK;
-	result = try_read(&asking);
-	if (result == -EAGAIN)
-		result = sync_wait(&asking.here, sync_list(lock->readers), timeout, try_read,
-				   &asking);
-	if (result && my_state(&asking))
-		step_back(&asking, 0);
+	result = acquire_read(&asking, timeout);
+	sync_count(&asking.tally, result);
 	return (int)result;
 }
 
@@ -292,13 +316,20 @@ static inline bool nobody_writes(struct brood_rwlock *lock)
 		 ~(uint64_t)PHASE);
 }
 
+/* I do not read, and nobody counts: one branch for both. */
+static inline bool as_usual(const struct brood_rwlock *lock, const _Atomic uint64_t *mine)
+{
+	return !(atomic_load_explicit(mine, memory_order_relaxed) |
+		 (uint64_t)atomic_load_explicit(sync_contention(&lock->contention),
+						memory_order_relaxed));
+}
+
 int brood_rwlock_acquire_read(struct brood_rwlock *lock, int64_t timeout)
 {
 	uint64_t me;
 	_Atomic uint64_t *mine = near_slot(lock, &me);
 
-	if (brood__unlikely(!mine || atomic_load_explicit(mine, memory_order_relaxed) ||
-			    !nobody_writes(lock)))
+	if (brood__unlikely(!mine || !as_usual(lock, mine) || !nobody_writes(lock)))
 		return acquire_read_slowly(lock, timeout, false);
 	atomic_exchange_explicit(mine, me | ONE, memory_order_seq_cst);	/* R3 */
 	return brood__likely(nobody_writes(lock)) ? 0 : acquire_read_slowly(lock, timeout, true);
@@ -358,9 +389,11 @@ static ssize_t drain(struct asking *asking, int64_t timeout)
 	ssize_t result = try_drain(asking);
 	uint64_t word;
 
-	if (result == -EAGAIN)
+	if (result == -EAGAIN) {
+		sync_waits(&asking->tally);
 		result = sync_wait(&asking->here, sync_list(asking->lock->drainers), timeout,
 				   try_drain, asking);
+	}
 	if (result) {
 		word = load(asking);
 		change(asking, word, word & PHASE);
@@ -372,7 +405,7 @@ static ssize_t drain(struct asking *asking, int64_t timeout)
 int brood_rwlock_acquire_write(struct brood_rwlock *lock, int64_t timeout)
 {
 	struct asking asking;
-	ssize_t result = enter(&asking, lock);
+	ssize_t result = enter_to_acquire(&asking, lock);
 
 	if (result)
 		return (int)result;
@@ -380,11 +413,15 @@ int brood_rwlock_acquire_write(struct brood_rwlock *lock, int64_t timeout)
 		return -EDEADLK;
 	result = try_claim(&asking);
 	if (result == -EAGAIN && !brood__no_wait(timeout)) {
+		sync_waits(&asking.tally);
 		timeout = until(timeout);
 		result = sync_wait(&asking.here, sync_list(lock->writers), timeout, try_claim,
 				   &asking);
 	}
-	return (int)(result ? result : drain(&asking, timeout));
+	if (result == 0)
+		result = drain(&asking, timeout);
+	sync_count(&asking.tally, result);
+	return (int)result;
 }
 
 /* ---- both ---- */
@@ -482,7 +519,12 @@ int brood_rwlock_recovered(struct brood_rwlock *lock)
 	return 0;
 }
 
-/* ---- made ---- */
+/* ---- watched, made ---- */
+
+int brood_rwlock_watch(struct brood_rwlock *lock, struct brood_contention *counts)
+{
+	return brood__contention_watch(lock, offsetof(struct brood_rwlock, contention), counts);
+}
 
 int brood_rwlock_init(struct brood_rwlock *lock, const struct brood_rwlock_opts *given)
 {

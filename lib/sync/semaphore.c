@@ -7,6 +7,9 @@
  *
  * limit = BROOD_SEMAPHORE_MAX - below_max, so that all zero is one without a bound.
  *
+ * Beside the number the word has a flag, WATCHED, which both ways carry along: acquisitions are
+ * counted (contention.h). It is above all limits, so both fast paths leave such a word alone.
+ *
  * Dying inside. A CAS is the whole operation. A member that dies behind the one of acquire takes
  * its unit along. One that dies behind the one of release has not woken anybody: whoever sleeps
  * watches all lives, and the sweep of the dead wakes all sleepers (sync.h). A wake-up carries
@@ -15,7 +18,7 @@
  * already and about to look (wait.c).
  *
  * The robust kind has units > 0, and behind the struct so many words, each 0 or the token of the
- * unit's holder. Its value and its limit are 0, so that both fast paths leave it alone.
+ * unit's holder. Its number and its limit are 0, so that both fast paths leave it alone.
  *
  *	acquire   0 or gone -> me                          CAS on any unit
  *	release   me -> 0; wake one sleeper                CAS on one of mine
@@ -38,17 +41,22 @@
 
 #include <brood/semaphore.h>
 
-#include "sync/sync.h"
+#include "sync/contention.h"
+
+#define WATCHED 0x80000000u	/* in the word: look at `contention` */
 
 _Static_assert(sizeof(struct brood_semaphore) == BROOD__LINE, "a semaphore is a line");
+_Static_assert(WATCHED > BROOD_SEMAPHORE_MAX, "above all numbers");
 
 struct taking {
 	struct brood_semaphore *semaphore;
 	const struct brood__here *here;
+	bool from_the_dead;	/* the unit was a dead holder's */
 };
 
 /* ---- the counter ---- */
 
+/* The word. */
 static uint32_t load(const struct brood_semaphore *semaphore)
 {
 	return atomic_load_explicit(sync_word32((uint32_t *)(uintptr_t)&semaphore->value),
@@ -67,28 +75,33 @@ static uint32_t limit(const struct brood_semaphore *semaphore)
 	return BROOD_SEMAPHORE_MAX - semaphore->below_max;
 }
 
+static uint32_t number(uint32_t word)
+{
+	return word & ~WATCHED;
+}
+
 static ssize_t take(void *arg)
 {
 	const struct taking *taking = arg;
-	uint32_t value;
+	uint32_t word;
 
 	do {
-		value = load(taking->semaphore);
-		if (value == 0)
+		word = load(taking->semaphore);
+		if (number(word) == 0)
 			return -EAGAIN;
-	} while (!change(taking->semaphore, value, value - 1));
+	} while (!change(taking->semaphore, word, word - 1));
 	return 0;
 }
 
 static int give(struct brood_semaphore *semaphore)
 {
-	uint32_t value;
+	uint32_t word;
 
 	do {
-		value = load(semaphore);
-		if (value >= limit(semaphore))
+		word = load(semaphore);
+		if (number(word) >= limit(semaphore))
 			return -EOVERFLOW;
-	} while (!change(semaphore, value, value + 1));
+	} while (!change(semaphore, word, word + 1));
 	return 0;
 }
 
@@ -128,7 +141,7 @@ static uint32_t first(const struct brood_semaphore *semaphore)
 
 static ssize_t take_unit(void *arg)
 {
-	const struct taking *taking = arg;
+	struct taking *taking = arg;
 	struct brood_semaphore *semaphore = taking->semaphore;
 	uint32_t hint = first(semaphore);
 
@@ -137,8 +150,10 @@ static ssize_t take_unit(void *arg)
 		uint64_t holder = atomic_load_explicit(unit(semaphore, i), memory_order_seq_cst);
 
 		if (is_free(taking->here, holder) &&
-		    pass_on(semaphore, i, holder, taking->here->token))
+		    pass_on(semaphore, i, holder, taking->here->token)) {
+			taking->from_the_dead = holder != 0;
 			return 0;
+		}
 	}
 	return -EAGAIN;
 }
@@ -193,25 +208,33 @@ static __attribute__((noinline)) int acquire_slowly(struct brood_semaphore *sema
 						    int64_t timeout)
 {
 	struct brood__here here;
-	struct taking taking = { semaphore, &here };
+	struct taking taking = { semaphore, &here, false };
+	struct sync_tally tally = { 0 };
 	ssize_t (*attempt)(void *);
 	ssize_t result = enter(semaphore, &here);
 
 	if (result)
 		return (int)result;
+	if (brood__unlikely(load(semaphore) & WATCHED))
+		tally.counts = sync_counts(semaphore, &semaphore->contention, &here);
 	attempt = semaphore->units ? take_unit : take;
 	result = attempt(&taking);
-	if (result == -EAGAIN)
+	if (result == -EAGAIN) {
+		sync_waits(&tally);
 		result = sync_wait(&here, sync_list(semaphore->waiters), timeout, attempt, &taking);
+	}
+	sync_count(&tally, taking.from_the_dead ? -EOWNERDEAD : result);
 	return (int)result;
 }
 
 int brood_semaphore_acquire(struct brood_semaphore *semaphore, int64_t timeout)
 {
 	if (brood__likely(sync_nearby(semaphore, BROOD__LINE))) {
-		uint32_t value = load(semaphore);
+		uint32_t word = load(semaphore);
 
-		if (brood__likely(value && change(semaphore, value, value - 1)))
+		/* 1 to the maximum, and not WATCHED: one comparison. */
+		if (brood__likely(word - 1 < BROOD_SEMAPHORE_MAX &&
+				  change(semaphore, word, word - 1)))
 			return 0;
 	}
 	return acquire_slowly(semaphore, timeout);
@@ -239,12 +262,12 @@ static __attribute__((noinline)) int wake_next(struct brood_semaphore *semaphore
 int brood_semaphore_release(struct brood_semaphore *semaphore)
 {
 	const struct brood__here *here = sync_nearby(semaphore, BROOD__LINE);
-	uint32_t value;
+	uint32_t word;
 
 	if (brood__unlikely(!here))
 		return release_slowly(semaphore);
-	value = load(semaphore);
-	if (brood__unlikely(value >= limit(semaphore) || !change(semaphore, value, value + 1)))
+	word = load(semaphore);
+	if (brood__unlikely(word >= limit(semaphore) || !change(semaphore, word, word + 1)))
 		return release_slowly(semaphore);
 	return brood__likely(!brood__waitlist_any(sync_list(semaphore->waiters))) ?
 		       0 : wake_next(semaphore, here->members);	/* W2 */
@@ -257,7 +280,26 @@ int brood_semaphore_value(const struct brood_semaphore *semaphore)
 
 	if (result)
 		return result;
-	return semaphore->units ? count_free(semaphore, &here) : (int)load(semaphore);
+	return semaphore->units ? count_free(semaphore, &here) : (int)number(load(semaphore));
+}
+
+int brood_semaphore_watch(struct brood_semaphore *semaphore, struct brood_contention *counts)
+{
+	struct brood__here here;
+	int result = enter(semaphore, &here);
+
+	if (result == 0)
+		result = brood__contention_watch(
+			semaphore, offsetof(struct brood_semaphore, contention), counts);
+	if (result)
+		return result;
+	if (counts)
+		atomic_fetch_or_explicit(sync_word32(&semaphore->value), WATCHED,
+					 memory_order_seq_cst);
+	else
+		atomic_fetch_and_explicit(sync_word32(&semaphore->value), ~WATCHED,
+					  memory_order_seq_cst);
+	return 0;
 }
 
 /* ---- made ---- */

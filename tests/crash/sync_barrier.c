@@ -19,6 +19,7 @@ enum {				/* rules */
 	ONE_MORE = 1,		/* parties beside victim and sleepers */
 	RESETS = 2,		/* a new round is that of a reset */
 	EXPECTED_GONE = 4,	/* somebody else has died inside */
+	COUNTED = 8,
 };
 
 enum { BROKEN_FLAG = 0x8000, ROUND_SHIFT = 16, INSIDE_FLAG = 1 };	/* of words */
@@ -35,6 +36,7 @@ static ssize_t place(int result)
 {
 	if (result < 0)
 		return result;
+	scene_note(0);
 	return atomic_fetch_or(INDICES, 1u << result) & 1u << result ? -EPROTO : 0;
 }
 
@@ -110,6 +112,16 @@ static ssize_t wait_late(void *object)
 	return place(brood_barrier_wait(object, brood_us(1)));
 }
 
+static ssize_t watch(void *object)
+{
+	return brood_barrier_watch(object, scene_counts(object));
+}
+
+static ssize_t unwatch(void *object)
+{
+	return brood_barrier_watch(object, NULL);
+}
+
 static ssize_t nothing(void *object)
 {
 	(void)object;
@@ -128,6 +140,11 @@ static bool make(struct scene *scene)
 	return brood_barrier_init(scene->object, (int)all_of(scene)) == 0;
 }
 
+static bool make_watched(struct scene *scene)
+{
+	return make(scene) && brood_barrier_watch(scene->object, scene_counts(scene->object)) == 0;
+}
+
 static bool make_broken(struct scene *scene)
 {
 	return make(scene) && scene_ask(scene, ADA, "abort", abort_it, 0);
@@ -139,6 +156,11 @@ static bool eve_died(struct scene *scene)
 		return scene_fail(scene, "Eve does not wait");
 	crew_kill(EVE);
 	return true;
+}
+
+static bool eve_died_watched(struct scene *scene)
+{
+	return eve_died(scene) && watch(scene->object) == 0;
 }
 
 /* ---- rules ---- */
@@ -249,7 +271,8 @@ static bool check(struct scene *scene)
 		return false;
 	return scene_ask(scene, ADA, "ask", broken, 0) &&
 	       scene_ask(scene, BOB, "ask", n_waiting, 0) &&
-	       round_of(scene, scene->company->first) && round_of(scene, ADA);
+	       round_of(scene, scene->company->first) && round_of(scene, ADA) &&
+	       (!(scene->job->rules & COUNTED) || scene_counts_fit(scene));
 }
 
 /* ---- the table ---- */
@@ -291,6 +314,19 @@ const struct sync_case barrier_cases[] = {
 	{ "barrier broken, a party died", NULL, eve_died, nothing, broken, .check = check,
 	  .result = 1, .before = OUT, .after = BROKEN,
 	  .rules = ONE_MORE | EXPECTED_GONE },
+	{ "barrier wait, last, counted", NULL, make_watched, nothing, wait_for_all,
+	  SLEEPERS(BEFORE_CALL), .before = OUT, .after = RELEASED, .between = INSIDE,
+	  .rules = COUNTED },
+	{ "barrier wait, not last, counted", NULL, make_watched, nothing, wait_for_all,
+	  SLEEPERS(BEFORE_CALL), .grant = complete, .before = OUT, .after = RELEASED,
+	  .between = INSIDE, .rules = ONE_MORE | COUNTED },
+	{ "barrier broken, counted", NULL, eve_died_watched, nothing, broken, .check = check,
+	  .result = 1, .before = OUT, .after = BROKEN,
+	  .rules = ONE_MORE | EXPECTED_GONE | COUNTED },
+	{ "barrier watch", NULL, make, nothing, watch, SLEEPERS(BEFORE_CALL),
+	  .before = OUT, .after = OUT, .rules = ONE_MORE },
+	{ "barrier unwatch", NULL, make_watched, nothing, unwatch, SLEEPERS(BEFORE_CALL),
+	  .before = OUT, .after = OUT, .rules = ONE_MORE },
 	{ "barrier parties", NULL, make, nothing, parties, .check = check,
 	  .result = 1, .before = OUT, .after = OUT },
 	{ .name = NULL },

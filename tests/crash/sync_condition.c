@@ -25,6 +25,8 @@ struct place {			/* what lies in the object's memory */
 #define THINGS (&stage->n[0])
 #define TOLD (&stage->n[1])	/* -EOWNERDEAD */
 
+enum { COUNTED = 16 };		/* rules, beside things that the grant puts */
+
 /* ---- what members do ---- */
 
 /* Whom the dead one was about to notify is not known. */
@@ -53,14 +55,20 @@ static ssize_t release(struct place *place)
 				: brood_lock_release(&place->lock);
 }
 
+/* What a death ended was no acquisition. */
+static int note(int result)
+{
+	return result ? result : (int)scene_note(result);
+}
+
 static ssize_t take(void *object)
 {
 	struct place *place = object;
 	ssize_t result = acquire(place, BROOD_FOREVER);
 
 	while (result == 0 && atomic_load(THINGS) == 0)
-		result = recover(place, brood_condition_wait(&place->condition, &place->lock,
-							     BROOD_FOREVER));
+		result = recover(place, note(brood_condition_wait(&place->condition, &place->lock,
+								  BROOD_FOREVER)));
 	if (result)
 		return result;
 	if (atomic_fetch_add(&stage->inside, 1))
@@ -159,6 +167,16 @@ static ssize_t wait_for_it(void *object)
 	return brood_condition_wait(&place->condition, &place->lock, BROOD_FOREVER);
 }
 
+static ssize_t watch(void *object)
+{
+	return brood_condition_watch(object, scene_counts(object));
+}
+
+static ssize_t unwatch(void *object)
+{
+	return brood_condition_watch(object, NULL);
+}
+
 static int there_is_one(void *argument)
 {
 	(void)argument;
@@ -233,6 +251,12 @@ static ssize_t make_recursive_turn(void *object)
 	return make_recursive(object);
 }
 
+static ssize_t make_watched_turn(void *object)
+{
+	make_turn(object);
+	return watch(object);
+}
+
 static ssize_t nothing(void *object)
 {
 	(void)object;
@@ -287,7 +311,8 @@ static bool serve(struct scene *scene)
 
 	for (unsigned i = 0; i < n; i++)
 		done += scene->sleeper[i].done;
-	done += scene->n[0] + (scene->job->grant && !scene->granted ? scene->job->rules : 0);
+	done += scene->n[0] + (scene->job->grant && !scene->granted ?
+			    scene->job->rules & ~(unsigned)COUNTED : 0);
 	for (done = done < n ? done : n; done <= n; done++) {
 		if (!scene_await(scene, done))
 			return false;
@@ -321,7 +346,8 @@ static bool check(struct scene *scene)
 		return scene_fail(scene, "%u were told of %u owner deaths", told, state == MINE);
 	return is_settled(scene) && scene_ask(scene, BOB, "put", put, 0) &&
 	       scene_ask(scene, scene->company->first, "take", take, 0) &&
-	       scene_ask(scene, DAN, "wait for nothing", idle, 0);
+	       scene_ask(scene, DAN, "wait for nothing", idle, 0) &&
+	       (!(scene->job->rules & COUNTED) || scene_counts_fit(scene));
 }
 
 /* ---- the table: rules = things that the grant puts ---- */
@@ -358,6 +384,12 @@ const struct sync_case condition_cases[] = {
 	{ "condition wait, one was notified", NULL, eve_died_notified, lock, wait_now,
 	  SLEEPERS(AT_POINT), .result = -EAGAIN, .before = MINE, .after = MINE,
 	  .between = FREE },
+	{ "condition wait, counted", make_watched_turn, NULL, lock, wait_for_it, SLEEPERS(EARLY),
+	  .grant = put, .before = MINE, .after = MINE, .between = FREE, .rules = 1 | COUNTED },
+	{ "condition watch", NULL, NULL, lock, watch, SLEEPERS(EARLY),
+	  .before = MINE, .after = MINE },
+	{ "condition unwatch", watch, NULL, lock, unwatch, SLEEPERS(EARLY),
+	  .before = MINE, .after = MINE },
 	{ "condition wait_for, true", NULL, NULL, lock_with_one, wait_for_predicate,
 	  SLEEPERS(AT_POINT), .before = MINE, .after = MINE },
 	{ .name = NULL },

@@ -13,6 +13,8 @@
 
 enum { CLEAR = 1, SET = 2, PULSED = 4 };	/* states; the last: set, and cleared since */
 
+enum { COUNTED = 1 };		/* rules */
+
 /* ---- what members do ---- */
 
 static ssize_t set(void *object)
@@ -32,7 +34,7 @@ static ssize_t is_set(void *object)
 
 static ssize_t look(void *object)
 {
-	return brood_event_wait(object, 0);
+	return scene_note(brood_event_wait(object, 0));
 }
 
 static ssize_t wait_late(void *object)
@@ -45,11 +47,33 @@ static ssize_t wait_for_it(void *object)
 	return brood_event_wait(object, BROOD_FOREVER);
 }
 
+static ssize_t wait_and_note(void *object)
+{
+	return scene_note(wait_for_it(object));
+}
+
 static ssize_t pulse(void *object)
 {
 	ssize_t result = brood_event_set(object);
 
 	return result ? result : brood_event_clear(object);
+}
+
+static ssize_t watch(void *object)
+{
+	return brood_event_watch(object, scene_counts(object));
+}
+
+static ssize_t unwatch(void *object)
+{
+	return brood_event_watch(object, NULL);
+}
+
+static ssize_t set_watched(void *object)
+{
+	ssize_t result = watch(object);
+
+	return result ? result : set(object);
 }
 
 static ssize_t init(void *object)
@@ -109,12 +133,13 @@ static bool check(struct scene *scene)
 	return scene_collect_all(scene) &&
 	       scene_ask(scene, scene->company->first, "ask", is_set, state == SET) &&
 	       scene_ask(scene, BOB, "look", look, state == SET ? 0 : -EAGAIN) &&
-	       life(scene, scene->company->first) && life(scene, DAN);
+	       life(scene, scene->company->first) && life(scene, DAN) &&
+	       (!(scene->job->rules & COUNTED) || scene_counts_fit(scene));
 }
 
 /* ---- the table ---- */
 
-#define SLEEPERS(when) .sleep = wait_for_it, .come = when, .check = check
+#define SLEEPERS(when) .sleep = wait_and_note, .come = when, .check = check
 
 const struct sync_case event_cases[] = {
 	{ "event set, stranger", NULL, NULL, NULL, set, SLEEPERS(BEFORE_VICTIM),
@@ -139,6 +164,16 @@ const struct sync_case event_cases[] = {
 	  .grant = set, .before = CLEAR, .after = SET },
 	{ "event is_set", set, NULL, nothing, is_set, SLEEPERS(AT_POINT),
 	  .result = 1, .before = SET, .after = SET },
+	{ "event set, counted", watch, NULL, nothing, set, SLEEPERS(BEFORE_CALL),
+	  .before = CLEAR, .after = SET, .rules = COUNTED },
+	{ "event wait, set, counted", set_watched, NULL, nothing, wait_for_it, SLEEPERS(AT_POINT),
+	  .before = SET, .after = SET, .rules = COUNTED },
+	{ "event wait, waits, counted", watch, NULL, nothing, wait_for_it, SLEEPERS(BEFORE_CALL),
+	  .grant = set, .before = CLEAR, .after = SET, .rules = COUNTED },
+	{ "event watch", NULL, NULL, nothing, watch, SLEEPERS(BEFORE_CALL),
+	  .before = CLEAR, .after = CLEAR },
+	{ "event unwatch", watch, NULL, nothing, unwatch, SLEEPERS(BEFORE_CALL),
+	  .before = CLEAR, .after = CLEAR },
 	{ "event init", NULL, NULL, nothing, init, .check = check,
 	  .before = CLEAR, .after = CLEAR },
 	{ .name = NULL },

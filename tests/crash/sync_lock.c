@@ -22,7 +22,6 @@ enum { LOST_FLAG = 4 };		/* of the word */
 
 struct place {			/* what lies in the object's memory */
 	struct brood_lock lock;
-	struct brood_contention counts;
 	bool recursive;
 };
 
@@ -38,9 +37,7 @@ static int acquire(struct place *place, int64_t timeout)
 	int result = place->recursive ? brood_rlock_acquire(recursive(place), timeout)
 				      : brood_lock_acquire(&place->lock, timeout);
 
-	if (result == 0 || result == -EOWNERDEAD)
-		atomic_fetch_add(&stage->n[0], 1);
-	return result;
+	return (int)scene_note(result);
 }
 
 static ssize_t try(void *object)
@@ -118,9 +115,7 @@ static ssize_t acquire_again_waiting(void *object)
 
 static ssize_t watch(void *object)
 {
-	struct place *place = object;
-
-	return brood_lock_watch(&place->lock, &place->counts);
+	return brood_lock_watch(object, scene_counts(object));
 }
 
 static ssize_t unwatch(void *object)
@@ -296,16 +291,6 @@ static bool life(struct scene *scene, enum crew who, ssize_t first)
 	       scene_ask(scene, who, "release again", release, -EPERM);
 }
 
-static bool counts_fit(struct scene *scene)
-{
-	const struct place *place = scene->object;
-	uint64_t others = atomic_load(&stage->n[0]), counted = place->counts.acquisitions;
-
-	return counted == others || counted == others + 1 ||
-	       scene_fail(scene, "%lu acquisitions counted, %lu by the living",
-			  (unsigned long)counted, (unsigned long)others);
-}
-
 static bool check(struct scene *scene)
 {
 	unsigned state = state_of(scene);
@@ -328,7 +313,7 @@ static bool check(struct scene *scene)
 		return newcomer(scene);
 	if (!life(scene, scene->company->first, first) || !life(scene, CID, 0))
 		return false;
-	return !(scene->job->rules & COUNTED) || counts_fit(scene);
+	return !(scene->job->rules & COUNTED) || scene_counts_fit(scene);
 }
 
 /* ---- the table ---- */

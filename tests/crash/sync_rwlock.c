@@ -16,7 +16,10 @@
 /* States: of writing; a writer that drains does not write. */
 enum { FREE = 1, HELD = 2, MINE = 4, GONE = 8, LOST = 16 };
 
-enum { ADA_HAS = 1 };		/* rules: she has it and is not asked for it in the case */
+enum {				/* rules */
+	ADA_HAS = 1,		/* she has it and is not asked for it in the case */
+	COUNTED = 2,
+};
 
 enum { DRAINING_FLAG = 1, LOST_FLAG = 8 };	/* of the word */
 
@@ -24,14 +27,24 @@ enum { WRITER = 100 };		/* weight in stage->inside */
 
 /* ---- what members do ---- */
 
-static ssize_t try_read(void *object)
+static ssize_t read_now(void *object)
 {
 	return brood_rwlock_acquire_read(object, 0);
 }
 
-static ssize_t try_write(void *object)
+static ssize_t write_now(void *object)
 {
 	return brood_rwlock_acquire_write(object, 0);
+}
+
+static ssize_t try_read(void *object)
+{
+	return scene_note(read_now(object));
+}
+
+static ssize_t try_write(void *object)
+{
+	return scene_note(write_now(object));
 }
 
 static ssize_t read_late(void *object)
@@ -67,7 +80,7 @@ static ssize_t recovered(void *object)
 /* A sleeper comes in, beside none but other readers, puts it in order if need be, and goes. */
 static ssize_t go_through(void *object, bool writes)
 {
-	ssize_t result = writes ? write_waiting(object) : read_waiting(object);
+	ssize_t result = scene_note(writes ? write_waiting(object) : read_waiting(object));
 	uint32_t weight = writes || result ? WRITER : 1;
 	uint32_t before;
 
@@ -113,6 +126,16 @@ static ssize_t take_over(void *object)
 	return try_write(object) == -EOWNERDEAD ? 0 : -EPROTO;
 }
 
+static ssize_t watch(void *object)
+{
+	return brood_rwlock_watch(object, scene_counts(object));
+}
+
+static ssize_t unwatch(void *object)
+{
+	return brood_rwlock_watch(object, NULL);
+}
+
 static ssize_t init(void *object)
 {
 	return brood_rwlock_init(object, NULL);
@@ -123,6 +146,13 @@ static ssize_t make_turn(void *object)
 {
 	((struct brood_rwlock *)object)->writers[8] = CREW_MEMBERS - 2;
 	return 0;
+}
+
+static ssize_t make_watched_turn(void *object)
+{
+	ssize_t result = make_turn(object);
+
+	return result ? result : watch(object);
 }
 
 static bool ada_reads(struct scene *scene)
@@ -246,7 +276,8 @@ static bool check(struct scene *scene)
 		return is_lost(scene);
 	if (scene->company->first == LATE && first)
 		return newcomer(scene);
-	return life(scene, scene->company->first, first) && life(scene, DAN, 0);
+	return life(scene, scene->company->first, first) && life(scene, DAN, 0) &&
+	       (!(scene->job->rules & COUNTED) || scene_counts_fit(scene));
 }
 
 /* ---- the table ---- */
@@ -305,6 +336,21 @@ const struct sync_case rwlock_cases[] = {
 	  .result = -EPERM, .before = HELD, .after = HELD, .rules = ADA_HAS },
 	{ "rwlock recovered", NULL, eve_died_writing, take_over, recovered,
 	  SLEEPERS(BEFORE_CALL), .before = MINE, .after = MINE },
+	{ "rwlock read, counted", watch, NULL, nothing, read_now, SLEEPERS(AT_POINT),
+	  .before = FREE, .after = FREE, .rules = COUNTED },
+	{ "rwlock read, waits, counted", watch, ada_writes, nothing, read_waiting,
+	  SLEEPERS(BEFORE_CALL), .grant = release, .before = HELD, .after = FREE,
+	  .rules = COUNTED },
+	{ "rwlock read after a death, counted", watch, eve_died_writing, nothing, read_now,
+	  SLEEPERS(AT_POINT), .result = -EOWNERDEAD, .before = GONE, .after = MINE,
+	  .between = FREE, .rules = COUNTED },
+	{ "rwlock write, waits, counted", make_watched_turn, ada_writes, nothing, write_waiting,
+	  SLEEPERS(BEFORE_CALL), .grant = release, .before = HELD, .after = MINE,
+	  .between = FREE, .rules = COUNTED },
+	{ "rwlock watch", NULL, ada_writes, nothing, watch, SLEEPERS(BEFORE_CALL),
+	  .before = HELD, .after = HELD, .rules = ADA_HAS },
+	{ "rwlock unwatch", watch, ada_writes, nothing, unwatch, SLEEPERS(BEFORE_CALL),
+	  .before = HELD, .after = HELD, .rules = ADA_HAS },
 	{ "rwlock init", NULL, NULL, nothing, init, .check = check,
 	  .before = FREE, .after = FREE },
 	{ .name = NULL },

@@ -55,6 +55,28 @@ const char *scene_where(const struct scene *scene)
 	return text;
 }
 
+struct brood_contention *scene_counts(void *object)
+{
+	return (void *)((char *)object + OBJECT_MAX - sizeof(struct brood_contention));
+}
+
+ssize_t scene_note(ssize_t result)
+{
+	if (result == 0 || result == -EOWNERDEAD)
+		atomic_fetch_add(&stage->n[3], 1);
+	return result;
+}
+
+bool scene_counts_fit(struct scene *scene)
+{
+	uint64_t noted = atomic_load(&stage->n[3]);
+	uint64_t counted = scene_counts(scene->object)->acquisitions;
+
+	return counted == noted || counted == noted + 1 ||
+	       scene_fail(scene, "%lu acquisitions counted, %lu by the living",
+			  (unsigned long)counted, (unsigned long)noted);
+}
+
 /* A victim that never comes back is killed: that is a failure of its point. */
 static void end_of_patience(int signal)
 {

@@ -14,6 +14,8 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+#include <brood/contention.h>
+
 #include "stepper.h"
 #include "sync_crew.h"
 
@@ -143,6 +145,14 @@ bool scene_collect_all(struct scene *scene);
 
 /* From now on the sleepers have what they wait for. */
 void scene_mark(struct scene *scene);
+
+/*
+ * Where the acts have the object counted, which is behind it. A success of one who lives is noted
+ * by scene_note, in n[3], and returned; whether the counts are these, and the victim's perhaps.
+ */
+struct brood_contention *scene_counts(void *object);
+ssize_t scene_note(ssize_t result);
+bool scene_counts_fit(struct scene *scene);
 
 /* The token of the member that the caller is; 0 and less = error. */
 uint64_t scene_my_token(void *object);

@@ -17,7 +17,9 @@
 /* The state is the number of units that can be had. */
 #define UNITS(n) (1u << (n))
 
-enum { BOUNDED = 1, ROBUST = 2 };	/* rules */
+enum { BOUNDED = 1, ROBUST = 2, COUNTED = 4 };	/* rules */
+
+#define WATCHED 0x80000000u	/* of the word */
 
 enum { ROBUST_UNITS = 2, BOUND = 2 };
 
@@ -28,9 +30,14 @@ struct place {			/* what lies in the object's memory */
 
 /* ---- what members do ---- */
 
-static ssize_t try(void *object)
+static ssize_t acquire_now(void *object)
 {
 	return brood_semaphore_acquire(object, 0);
+}
+
+static ssize_t try(void *object)
+{
+	return scene_note(acquire_now(object));
 }
 
 static ssize_t release(void *object)
@@ -55,7 +62,7 @@ static ssize_t wait_for_one(void *object)
 
 static ssize_t borrow(void *object)
 {
-	ssize_t result = wait_for_one(object);
+	ssize_t result = scene_note(wait_for_one(object));
 
 	return result ? result : release(object);
 }
@@ -95,6 +102,16 @@ static ssize_t make_bounded(void *object)
 	return brood_semaphore_init(object, BOUND, &opts);
 }
 
+static ssize_t watch(void *object)
+{
+	return brood_semaphore_watch(object, scene_counts(object));
+}
+
+static ssize_t unwatch(void *object)
+{
+	return brood_semaphore_watch(object, NULL);
+}
+
 /* Only made by itself, so it is made there and moved here while nobody knows it. */
 static ssize_t make_robust(void *object)
 {
@@ -105,6 +122,20 @@ static ssize_t make_robust(void *object)
 		return -errno;
 	memcpy(object, semaphore, sizeof(struct place));
 	return brood_semaphore_destroy(semaphore);
+}
+
+static ssize_t make_one_watched(void *object)
+{
+	ssize_t result = make_one(object);
+
+	return result ? result : watch(object);
+}
+
+static ssize_t make_robust_watched(void *object)
+{
+	ssize_t result = make_robust(object);
+
+	return result ? result : watch(object);
 }
 
 /* Waking goes in turn: the victim's comes first. */
@@ -122,6 +153,13 @@ static ssize_t make_robust_turn(void *object)
 
 	((struct brood_semaphore *)object)->waiters[8] = CREW_MEMBERS - 2;
 	return result;
+}
+
+static ssize_t make_watched_turn(void *object)
+{
+	ssize_t result = make_turn(object);
+
+	return result ? result : watch(object);
 }
 
 static bool ada_has_one(struct scene *scene)
@@ -152,7 +190,7 @@ static unsigned units_of(const struct scene *scene, bool dead)
 	unsigned n = 0;
 
 	if (!(scene->job->rules & ROBUST))
-		return place->semaphore.value;
+		return place->semaphore.value & ~WATCHED;
 	if (brood__here(scene->object, &here))
 		return 31;
 	for (unsigned i = 0; i < ROBUST_UNITS; i++) {
@@ -195,6 +233,8 @@ static bool check(struct scene *scene)
 	    !scene_ask(scene, BOB, "take all", count, units) ||
 	    (robust && !scene_ask(scene, DAN, "release what others hold", release, -EPERM)))
 		return false;
+	if (scene->job->rules & COUNTED && !scene_counts_fit(scene))
+		return false;
 	return !(scene->job->rules & BOUNDED) || bound_holds(scene, units);
 }
 
@@ -224,6 +264,19 @@ const struct sync_case semaphore_cases[] = {
 	  .before = UNITS(0), .after = UNITS(1) },
 	{ "semaphore value", make_one, NULL, nothing, value, SLEEPERS(AT_POINT),
 	  .result = 1, .before = UNITS(1), .after = UNITS(1) },
+	{ "semaphore acquire, counted", make_one_watched, NULL, nothing, acquire_now,
+	  SLEEPERS(AT_POINT), .before = UNITS(1), .after = UNITS(0), .rules = COUNTED },
+	{ "semaphore acquire, waits, counted", make_watched_turn, ada_has_one, nothing,
+	  wait_for_one, SLEEPERS(BEFORE_CALL), .grant = release, .before = UNITS(0),
+	  .after = UNITS(0), .between = UNITS(1), .rules = COUNTED },
+	{ "semaphore release, counted", watch, NULL, nothing, release, SLEEPERS(BEFORE_CALL),
+	  .before = UNITS(0), .after = UNITS(1), .rules = COUNTED },
+	{ "semaphore watch", make_one, NULL, nothing, watch, SLEEPERS(AT_POINT),
+	  .before = UNITS(1), .after = UNITS(1) },
+	{ "semaphore watch, none", NULL, NULL, nothing, watch, SLEEPERS(BEFORE_CALL),
+	  .before = UNITS(0), .after = UNITS(0) },
+	{ "semaphore unwatch", make_one_watched, NULL, nothing, unwatch, SLEEPERS(AT_POINT),
+	  .before = UNITS(1), .after = UNITS(1) },
 	{ "bounded acquire", make_bounded, NULL, nothing, try, SLEEPERS(AT_POINT),
 	  .before = UNITS(2), .after = UNITS(1), .rules = BOUNDED },
 	{ "bounded release", make_bounded, all_are_taken, nothing, release, SLEEPERS(BEFORE_CALL),
@@ -243,6 +296,11 @@ const struct sync_case semaphore_cases[] = {
 	  .between = UNITS(1), .rules = ROBUST },
 	{ "robust acquire after a death", make_robust, one_died, nothing, try,
 	  SLEEPERS(AT_POINT), .before = UNITS(1), .after = UNITS(0), .rules = ROBUST },
+	{ "robust acquire, counted", make_robust_watched, one_died, nothing, acquire_now,
+	  SLEEPERS(AT_POINT), .before = UNITS(1), .after = UNITS(0),
+	  .rules = ROBUST | COUNTED },
+	{ "robust watch", make_robust, all_are_taken, nothing, watch, SLEEPERS(BEFORE_CALL),
+	  .before = UNITS(0), .after = UNITS(0), .rules = ROBUST },
 	{ "robust release", make_robust, ada_has_one, try, release, SLEEPERS(BEFORE_CALL),
 	  .before = UNITS(0), .after = UNITS(1), .rules = ROBUST },
 	{ "robust release, another's", make_robust, all_are_taken, nothing, release,

@@ -14,6 +14,7 @@ enum { ROUNDS = 1000 };
 struct scene {
 	struct brood_barrier barrier;
 	struct brood_lock lock;
+	struct brood_contention counts;
 	int rounds;
 	int64_t timeout;
 	atomic_int arrived[ROUNDS + 1];
@@ -726,6 +727,66 @@ START_TEST(signal_does_not_end_a_wait)
 }
 END_TEST
 
+/* ---- contention ---- */
+
+static void counted(struct scene *scene, uint64_t acquisitions, uint64_t waits, uint64_t deaths)
+{
+	ck_assert_uint_eq(scene->counts.acquisitions, acquisitions);
+	ck_assert_uint_eq(scene->counts.waits, waits);
+	ck_assert_uint_eq(scene->counts.owner_deaths, deaths);
+	ck_assert_int_eq(scene->counts.longest_wait > 0, waits > 0);
+}
+
+START_TEST(contention_of_rounds)
+{
+	struct scene *scene = new_scene(3);
+	pid_t pids[2];
+
+	ck_assert_int_eq(brood_barrier_watch(&scene->barrier, &scene->counts), 0);
+	ck_assert_int_eq(brood_barrier_wait(&scene->barrier, 0), -EAGAIN);
+	counted(scene, 0, 0, 0);
+	for (int i = 0; i < 2; i++)
+		pids[i] = waiter(scene, i + 1);
+	ck_assert_int_eq(wait_here(scene), 2);
+	for (int i = 0; i < 2; i++)
+		ck_assert_int_eq(end_of(pids[i]), i);
+	counted(scene, 3, 2, 0);
+	ck_assert_int_eq(brood_barrier_wait(&scene->barrier, brood_us(1)), -ETIMEDOUT);
+	ck_assert_int_eq(wait_here(scene), -EPIPE);
+	ck_assert_int_eq(brood_barrier_reset(&scene->barrier), 0);
+	ck_assert_int_eq(brood_barrier_abort(&scene->barrier), 0);
+	counted(scene, 3, 2, 0);
+	ck_assert_int_eq(brood_barrier_init(&scene->barrier, 1), 0);
+	ck_assert_int_eq(wait_here(scene), 0);
+	counted(scene, 3, 2, 0);
+}
+END_TEST
+
+/* Once a round, though two sleepers find it at the same time. */
+START_TEST(contention_with_broken_rounds)
+{
+	struct scene *scene = new_scene(4);
+	pid_t dying, pids[2];
+
+	ck_assert_int_eq(brood_barrier_watch(&scene->barrier, &scene->counts), 0);
+	for (uint64_t i = 1; i <= 20; i++) {
+		dying = waiter(scene, 1);
+		for (int k = 0; k < 2; k++)
+			pids[k] = waiter(scene, k + 2);
+		kill_child(dying);
+		for (int k = 0; k < 2; k++)
+			ck_assert_int_eq(end_of(pids[k]), 100 + EPIPE);
+		ck_assert_int_eq(wait_here(scene), -EPIPE);
+		ck_assert_int_eq(brood_barrier_broken(&scene->barrier), 1);
+		counted(scene, 0, 0, i);
+		ck_assert_int_eq(brood_barrier_reset(&scene->barrier), 0);
+	}
+	kill_child(waiter(scene, 1));
+	ck_assert_int_eq(brood_barrier_n_waiting(&scene->barrier), 0);
+	counted(scene, 0, 0, 21);
+}
+END_TEST
+
 START_TEST(bad_parties_are_refused)
 {
 	static const int bad[] = { 0, -1, BROOD_MEMBERS_MAX + 1, INT32_MAX, INT32_MIN };
@@ -741,6 +802,7 @@ START_TEST(bad_parties_are_refused)
 	memset(&scene->barrier, 0, sizeof(scene->barrier));
 	ck_assert_int_eq(brood_barrier_wait(&scene->barrier, BROOD_FOREVER), -EINVAL);
 	ck_assert_int_eq(brood_barrier_parties(&scene->barrier), -EINVAL);
+	ck_assert_int_eq(brood_barrier_watch(&scene->barrier, &scene->counts), -EINVAL);
 }
 END_TEST
 
@@ -843,6 +905,8 @@ int main(void)
 	tcase_add_test(death, killed_anywhere);
 	tcase_add_test(death, resetter_may_die);
 	tcase_add_test(other, signal_does_not_end_a_wait);
+	tcase_add_test(other, contention_of_rounds);
+	tcase_add_test(other, contention_with_broken_rounds);
 	tcase_add_test(other, bad_parties_are_refused);
 	tcase_add_test(other, bad_barriers_are_refused);
 	tcase_add_test(other, damaged_barrier_does_not_hang);

@@ -14,6 +14,7 @@ struct scene {
 	struct brood_condition condition;
 	struct brood_lock lock;
 	struct brood_rlock rlock;
+	struct brood_contention counts;
 	atomic_int woken;
 	atomic_int thread;
 	atomic_int handled;
@@ -818,6 +819,72 @@ START_TEST(signal_does_not_end_a_wait)
 }
 END_TEST
 
+static void counted(struct scene *scene, uint64_t n)
+{
+	ck_assert_uint_eq(scene->counts.acquisitions, n);
+	ck_assert_uint_eq(scene->counts.waits, n);
+	ck_assert_uint_eq(scene->counts.owner_deaths, 0);
+	ck_assert_int_eq(scene->counts.longest_wait > 0, n > 0);
+}
+
+static int always(void *arg)
+{
+	return arg != NULL;
+}
+
+START_TEST(contention_of_waits)
+{
+	struct scene *scene = new_scene(NULL);
+	struct brood_condition *condition = &scene->condition;
+	pid_t pids[2];
+
+	ck_assert_int_eq(brood_condition_watch(condition, &scene->counts), 0);
+	ck_assert_int_eq(brood_lock_acquire(&scene->lock, 0), 0);
+	ck_assert_int_eq(brood_condition_wait(condition, &scene->lock, 0), -EAGAIN);
+	ck_assert_int_eq(brood_condition_wait(condition, &scene->lock, brood_us(1)), -ETIMEDOUT);
+	ck_assert_int_eq(brood_condition_wait_for(condition, &scene->lock, always, scene, 0), 0);
+	ck_assert_int_eq(brood_condition_notify(condition, &scene->lock, 1), 0);
+	ck_assert_int_eq(brood_lock_release(&scene->lock), 0);
+	kill_child(waiter(scene, 1));
+	notify(scene, 1);	/* finds nobody */
+	counted(scene, 0);
+	for (int i = 0; i < 2; i++)
+		pids[i] = waiter(scene, 1 + i);
+	notify(scene, 1);
+	until_woken(scene, 1);
+	counted(scene, 1);
+	notify(scene, 1);
+	for (int i = 0; i < 2; i++)
+		ck_assert_int_eq(end_of(pids[i]), 0);
+	counted(scene, 2);
+	pids[0] = waiter(scene, 1);
+	ck_assert_int_eq(brood_condition_watch(condition, NULL), 0);
+	pids[1] = waiter(scene, 2);
+	notify(scene, 2);
+	for (int i = 0; i < 2; i++)
+		ck_assert_int_eq(end_of(pids[i]), 0);
+	counted(scene, 3);	/* the one that was under way */
+}
+END_TEST
+
+/* The lock counts that. */
+START_TEST(contention_and_the_owners_death)
+{
+	struct scene *scene = new_scene(NULL);
+	pid_t pid;
+
+	ck_assert_int_eq(brood_condition_watch(&scene->condition, &scene->counts), 0);
+	pid = waiter(scene, 1);
+	ck_assert_int_eq(run(die_with_the_lock, scene), -SIGKILL);
+	ck_assert_int_eq(end_of(pid), EOWNERDEAD);
+	counted(scene, 0);
+	pid = waiter(scene, 1);
+	notify(scene, 1);
+	ck_assert_int_eq(end_of(pid), 0);
+	counted(scene, 1);
+}
+END_TEST
+
 START_TEST(bad_conditions_are_refused)
 {
 	struct scene *scene = new_scene(NULL);
@@ -924,6 +991,8 @@ int main(void)
 	tcase_add_test(many, no_notification_is_lost_to_killed_waiters);
 	tcase_add_test(many, two_take_turns);
 	tcase_add_test(other, signal_does_not_end_a_wait);
+	tcase_add_test(other, contention_of_waits);
+	tcase_add_test(other, contention_and_the_owners_death);
 	tcase_add_test(other, bad_conditions_are_refused);
 	tcase_add_test(other, damaged_condition_does_not_hang);
 	tcase_add_test(other, conditions_of_their_own);

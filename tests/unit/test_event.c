@@ -14,6 +14,7 @@ enum { SLEEPERS = 3, LINES = 24 };
 struct scene {
 	struct brood_event event;
 	struct brood_event answer;
+	struct brood_contention counts;
 	atomic_int begun;
 	atomic_int thread;
 	atomic_int released;
@@ -606,6 +607,46 @@ START_TEST(killed_in_the_midst)
 }
 END_TEST
 
+/* ---- contention ---- */
+
+static void counted(struct scene *scene, uint64_t acquisitions, uint64_t waits)
+{
+	ck_assert_uint_eq(scene->counts.acquisitions, acquisitions);
+	ck_assert_uint_eq(scene->counts.waits, waits);
+	ck_assert_uint_eq(scene->counts.owner_deaths, 0);
+	ck_assert_int_eq(scene->counts.longest_wait > 0, waits > 0);
+}
+
+START_TEST(contention_of_waits)
+{
+	struct scene *scene = new_scene();
+	struct brood_event *event = &scene->event;
+	pid_t pids[SLEEPERS];
+
+	ck_assert_int_eq(brood_event_watch(event, &scene->counts), 0);
+	ck_assert_int_eq(brood_event_wait(event, 0), -EAGAIN);
+	ck_assert_int_eq(brood_event_wait(event, brood_us(1)), -ETIMEDOUT);
+	ck_assert_int_eq(brood_event_is_set(event), 0);
+	counted(scene, 0, 0);
+	kill_child(sleeper(scene, wait_for_it));
+	sleepers(scene, pids);
+	counted(scene, 0, 0);
+	ck_assert_int_eq(brood_event_set(event), 0);
+	all_released(scene, pids, 0);
+	counted(scene, SLEEPERS, SLEEPERS);
+	ck_assert_int_eq(brood_event_wait(event, 0), 0);
+	ck_assert_int_eq(brood_event_wait(event, BROOD_FOREVER), 0);
+	counted(scene, SLEEPERS + 2, SLEEPERS);
+	ck_assert_int_eq(brood_event_watch(event, NULL), 0);
+	ck_assert_int_eq(brood_event_wait(event, 0), 0);
+	ck_assert_int_eq(brood_event_watch(event, &scene->counts), 0);
+	ck_assert_int_eq(brood_event_init(event), 0);
+	ck_assert_int_eq(brood_event_set(event), 0);
+	ck_assert_int_eq(brood_event_wait(event, 0), 0);
+	counted(scene, SLEEPERS + 2, SLEEPERS);
+}
+END_TEST
+
 /* ---- made, refused ---- */
 
 START_TEST(bad_events_are_refused)
@@ -705,6 +746,7 @@ int main(void)
 	tcase_add_loop_test(death, setter_dies_before_it_wakes, 1, 3);
 	tcase_add_test(death, waiter_may_die);
 	tcase_add_test(death, killed_in_the_midst);
+	tcase_add_test(other, contention_of_waits);
 	tcase_add_test(other, bad_events_are_refused);
 	tcase_add_test(other, events_of_their_own);
 	tcase_add_test(other, event_in_a_named_segment);

@@ -520,6 +520,7 @@ START_TEST(contention_is_counted_while_watched)
 	ck_assert_int_eq(brood_lock_acquire(&scene->lock, 0), 0);
 	ck_assert_int_eq(brood_lock_release(&scene->lock), 0);
 	ck_assert_uint_eq(counts->acquisitions, 8);
+	ck_assert_uint_eq(scene->lock.word, 0);	/* no flag: nobody goes the slow way any more */
 }
 END_TEST
 

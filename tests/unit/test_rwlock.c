@@ -18,6 +18,7 @@ struct scene {
 	atomic_int together;	/* the most readers at one time */
 	atomic_int turns[8];
 	volatile long a, b;	/* guarded: the same, but while a writer writes */
+	struct brood_contention counts;
 	struct brood_rwlock lock;
 };
 
@@ -728,6 +729,77 @@ END_TEST
 
 /* ---- bad input, other places ---- */
 
+/* ---- contention ---- */
+
+static void counted(struct scene *scene, uint64_t acquisitions, uint64_t waits, uint64_t deaths)
+{
+	ck_assert_uint_eq(scene->counts.acquisitions, acquisitions);
+	ck_assert_uint_eq(scene->counts.waits, waits);
+	ck_assert_uint_eq(scene->counts.owner_deaths, deaths);
+	ck_assert_int_eq(scene->counts.longest_wait > 0, waits > 0);
+}
+
+START_TEST(contention_of_readers_and_writers)
+{
+	struct scene *scene = new_scene();
+	struct brood_rwlock *lock = &scene->lock;
+	pid_t pid;
+
+	ck_assert_int_eq(brood_rwlock_watch(lock, &scene->counts), 0);
+	ck_assert_int_eq(brood_rwlock_acquire_read(lock, 0), 0);
+	ck_assert_int_eq(brood_rwlock_acquire_read(lock, 0), 0);	/* again */
+	ck_assert_int_eq(brood_rwlock_acquire_write(lock, 0), -EDEADLK);
+	ck_assert_int_eq(run(write_in_a_child, scene), EAGAIN);
+	counted(scene, 2, 0, 0);
+	ck_assert_int_eq(brood_rwlock_release(lock), 0);
+	pid = sleeper(scene, sleep_to_write);	/* for the readers to leave */
+	ck_assert_int_eq(brood_rwlock_release(lock), 0);
+	ck_assert_int_eq(end_of(pid), 0);
+	counted(scene, 3, 1, 0);
+	ck_assert_int_eq(brood_rwlock_acquire_write(lock, 0), 0);
+	ck_assert_int_eq(brood_rwlock_acquire_read(lock, 0), -EDEADLK);
+	ck_assert_int_eq(run(read_in_a_child, scene), EAGAIN);
+	counted(scene, 4, 1, 0);
+	atomic_store(&scene->go, 1);
+	pid = sleeper(scene, sleep_to_read);
+	ck_assert_int_eq(brood_rwlock_release(lock), 0);
+	ck_assert_int_eq(end_of(pid), 0);
+	counted(scene, 5, 2, 0);
+	ck_assert_int_eq(brood_rwlock_acquire_write(lock, 0), 0);
+	pid = sleeper(scene, sleep_to_write);	/* for the writer */
+	ck_assert_int_eq(brood_rwlock_release(lock), 0);
+	ck_assert_int_eq(end_of(pid), 0);
+	counted(scene, 7, 3, 0);
+}
+END_TEST
+
+START_TEST(contention_with_deaths)
+{
+	struct scene *scene = new_scene();
+	struct brood_rwlock *lock = &scene->lock;
+
+	ck_assert_int_eq(brood_rwlock_watch(lock, &scene->counts), 0);
+	kill_child(holder(scene, hold_for_reading));	/* which nobody is told of */
+	ck_assert_int_eq(brood_rwlock_acquire_write(lock, 0), 0);
+	counted(scene, 3, 0, 0);
+	kill_child(sleeper(scene, sleep_to_read));
+	kill_child(sleeper(scene, sleep_to_write));
+	ck_assert_int_eq(brood_rwlock_release(lock), 0);
+	counted(scene, 3, 0, 0);
+	for (int i = 0; i < 2; i++) {
+		kill_child(holder(scene, hold_for_writing));
+		ck_assert_int_eq(i ? brood_rwlock_acquire_read(lock, 0)
+				   : brood_rwlock_acquire_write(lock, 0), -EOWNERDEAD);
+		ck_assert_int_eq(brood_rwlock_recovered(lock), 0);
+		ck_assert_int_eq(brood_rwlock_release(lock), 0);
+		counted(scene, 5 + 2 * (uint64_t)i, 0, 1 + (uint64_t)i);
+	}
+	ck_assert_int_eq(brood_rwlock_init(lock, NULL), 0);
+	ck_assert_int_eq(brood_rwlock_acquire_read(lock, 0), 0);
+	counted(scene, 7, 0, 2);
+}
+END_TEST
+
 START_TEST(bad_rwlocks_are_refused)
 {
 	struct scene *scene = new_scene();
@@ -834,6 +906,8 @@ int main(void)
 	tcase_add_test(death, sleepers_go_on_when_the_writer_dies);
 	tcase_add_loop_test(death, thread_that_ends_with_the_lock, 0, 2);
 	tcase_add_test(death, rwlock_survives_kills_anywhere);
+	tcase_add_test(other, contention_of_readers_and_writers);
+	tcase_add_test(other, contention_with_deaths);
 	tcase_add_test(other, bad_rwlocks_are_refused);
 	tcase_add_test(other, overwritten_rwlocks_do_no_harm);
 	tcase_add_test(other, rwlock_in_a_named_segment);

@@ -11,6 +11,7 @@
 struct scene {
 	struct brood_semaphore *semaphore;	/* the one the children use */
 	struct brood_semaphore own;
+	struct brood_contention counts;
 	atomic_int reached;
 	atomic_int thread;
 	atomic_int inside;
@@ -505,6 +506,90 @@ END_TEST
 
 /* ---- bad input, other places ---- */
 
+/* ---- contention ---- */
+
+static void counted(struct scene *scene, uint64_t acquisitions, uint64_t waits, uint64_t deaths)
+{
+	ck_assert_uint_eq(scene->counts.acquisitions, acquisitions);
+	ck_assert_uint_eq(scene->counts.waits, waits);
+	ck_assert_uint_eq(scene->counts.owner_deaths, deaths);
+	ck_assert_int_eq(scene->counts.longest_wait > 0, waits > 0);
+}
+
+/* Of each kind; and what it does is the same as ever. */
+START_TEST(contention_of_acquires)
+{
+	static const struct brood_semaphore_opts *const kinds[] = { NULL, &bounded, &robust };
+	struct scene *scene = new_scene(2, kinds[_i]);
+	struct brood_semaphore *semaphore = scene->semaphore;
+	pid_t pid;
+
+	ck_assert_int_eq(brood_semaphore_watch(semaphore, &scene->counts), 0);
+	ck_assert_int_eq(brood_semaphore_value(semaphore), 2);
+	ck_assert_int_eq(brood_semaphore_acquire(semaphore, 0), 0);
+	ck_assert_int_eq(brood_semaphore_acquire(semaphore, 0), 0);
+	ck_assert_int_eq(brood_semaphore_acquire(semaphore, 0), -EAGAIN);
+	ck_assert_int_eq(brood_semaphore_acquire(semaphore, brood_us(1)), -ETIMEDOUT);
+	ck_assert_int_eq(brood_semaphore_value(semaphore), 0);
+	counted(scene, 2, 0, 0);
+	kill_child(sleeper(scene));
+	counted(scene, 2, 0, 0);
+	pid = sleeper(scene);
+	ck_assert_int_eq(brood_semaphore_release(semaphore), 0);
+	ck_assert_int_eq(end_of(pid), 0);
+	counted(scene, 3, 1, 0);
+	if (kinds[_i] != &robust)	/* else that child's comes back */
+		ck_assert_int_eq(brood_semaphore_release(semaphore), 0);
+	ck_assert_int_eq(brood_semaphore_release(semaphore), 0);
+	ck_assert_int_eq(brood_semaphore_value(semaphore), 2);
+	ck_assert_int_eq(brood_semaphore_release(semaphore),
+			 kinds[_i] == &robust ? -EPERM : kinds[_i] ? -EOVERFLOW : 0);
+	ck_assert_int_eq(brood_semaphore_watch(semaphore, NULL), 0);
+	ck_assert_int_eq(brood_semaphore_value(semaphore), kinds[_i] ? 2 : 3);
+	/* No flag: nobody goes the slow way any more. */
+	ck_assert_uint_eq(semaphore->value, kinds[_i] == &robust ? 0 : kinds[_i] ? 2 : 3);
+	ck_assert_int_eq(brood_semaphore_acquire(semaphore, 0), 0);
+	counted(scene, 3, 1, 0);
+}
+END_TEST
+
+START_TEST(contention_with_units_of_the_dead)
+{
+	struct scene *scene = new_scene(1, &robust);
+	struct brood_semaphore *semaphore = scene->semaphore;
+
+	ck_assert_int_eq(brood_semaphore_watch(semaphore, &scene->counts), 0);
+	for (uint64_t i = 1; i <= 3; i++) {
+		kill_child(holder(scene));
+		ck_assert_int_eq(brood_semaphore_acquire(semaphore, 0), 0);
+		ck_assert_int_eq(brood_semaphore_release(semaphore), 0);
+		counted(scene, 2 * i, 0, i);
+	}
+	ck_assert_int_eq(brood_semaphore_acquire(semaphore, 0), 0);
+	counted(scene, 7, 0, 3);
+}
+END_TEST
+
+START_TEST(contention_up_to_the_maximum)
+{
+	struct scene *scene = new_scene(BROOD_SEMAPHORE_MAX, NULL);
+	struct brood_semaphore *semaphore = scene->semaphore;
+
+	for (int i = 0; i < 2; i++) {
+		ck_assert_int_eq(brood_semaphore_value(semaphore), BROOD_SEMAPHORE_MAX);
+		ck_assert_int_eq(brood_semaphore_release(semaphore), -EOVERFLOW);
+		ck_assert_int_eq(brood_semaphore_acquire(semaphore, 0), 0);
+		ck_assert_int_eq(brood_semaphore_release(semaphore), 0);
+		ck_assert_int_eq(brood_semaphore_watch(semaphore, &scene->counts), 0);
+	}
+	counted(scene, 1, 0, 0);
+	ck_assert_int_eq(brood_semaphore_init(semaphore, 0, NULL), 0);
+	ck_assert_int_eq(brood_semaphore_release(semaphore), 0);
+	ck_assert_int_eq(brood_semaphore_acquire(semaphore, 0), 0);
+	counted(scene, 1, 0, 0);
+}
+END_TEST
+
 START_TEST(bad_semaphores_are_refused)
 {
 	struct scene *scene = new_scene(1, NULL);
@@ -553,6 +638,7 @@ START_TEST(overwritten_semaphores_do_no_harm)
 	ck_assert_int_eq(brood_semaphore_value(semaphore), 2);
 	ck_assert_int_eq(brood_semaphore_acquire(semaphore, 0), 0);
 	semaphore->units = UINT32_MAX;
+	ck_assert_int_eq(brood_semaphore_watch(semaphore, NULL), -EPROTO);
 	ck_assert_int_eq(brood_semaphore_acquire(semaphore, 0), -EPROTO);
 	ck_assert_int_eq(brood_semaphore_release(semaphore), -EPROTO);
 	ck_assert_int_eq(brood_semaphore_destroy(semaphore), 0);
@@ -624,6 +710,9 @@ int main(void)
 	tcase_add_test(death, robust_release_by_a_holder_only);
 	tcase_add_test(death, robust_of_many_units);
 	tcase_add_test(death, robust_units_survive_kills_anywhere);
+	tcase_add_loop_test(other, contention_of_acquires, 0, 3);
+	tcase_add_test(other, contention_with_units_of_the_dead);
+	tcase_add_test(other, contention_up_to_the_maximum);
 	tcase_add_test(other, bad_semaphores_are_refused);
 	tcase_add_test(other, overwritten_semaphores_do_no_harm);
 	tcase_add_test(other, semaphores_of_their_own);
