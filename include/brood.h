@@ -14,6 +14,7 @@
 #include <brood/contention.h>
 #include <brood/counter.h>
 #include <brood/event.h>
+#include <brood/handle.h>
 #include <brood/lock.h>
 #include <brood/once.h>
 #include <brood/process.h>

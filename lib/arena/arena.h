@@ -73,7 +73,15 @@ struct brood__kind_ops {	/* what an upper floor does for its objects */
 	 * repeated.
 	 */
 	void (*sweep)(struct brood_segment *segment, void *object, uint32_t member, bool clean);
+	/*
+	 * Whether an object that an unrelated process made is what we may rely on, in a block with
+	 * so many bytes of content.
+	 */
+	bool (*sound)(const struct brood_segment *segment, const void *object, size_t bytes);
 };
+
+/* The same for a live block's content of any kind; the user's own memory is taken as it is. */
+bool brood__object_is_sound(const struct brood_segment *segment, const void *content);
 
 /* Called by an upper floor before main. */
 void brood__kind_register(enum brood__kind kind, const struct brood__kind_ops *ops);
@@ -98,6 +106,12 @@ static inline struct brood_segment *brood__segment_of(const void *address)
 		return &brood__family;
 	return brood__named_segment_of(address);
 }
+
+/*
+ * The segment of a descriptor, which is the segment's from now on, or is closed; an error of
+ * opening it instead is passed through. NULL and errno as brood_segment_open.
+ */
+struct brood_segment *brood__segment_open_fd(int fd);
 
 /* Sweep every segment that the caller is a member of. */
 void brood__deaths_noticed(void);

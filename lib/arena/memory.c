@@ -25,6 +25,26 @@ void brood__kind_register(enum brood__kind kind, const struct brood__kind_ops *o
 	kinds[kind] = ops;
 }
 
+bool brood__object_is_sound(const struct brood_segment *segment, const void *content)
+{
+	const struct brood__block *block = (const struct brood__block *)content - 1;
+	const struct brood__object *object = content;
+	uint64_t kind = atomic_load_explicit(&block->kind, memory_order_relaxed);
+	size_t bytes = brood__block_bytes(block);
+
+	if (kind == BROOD__KIND_MEMORY)
+		return true;
+	if (kind >= BROOD__KINDS || !kinds[kind] || !kinds[kind]->sound ||
+	    bytes < sizeof(*block) + sizeof(*object) ||
+	    bytes > segment->bytes - brood__offset(segment, block))
+		return false;
+	bytes -= sizeof(*block);
+	return object->bytes <= bytes &&
+	       atomic_load_explicit(&object->magic, memory_order_acquire) ==
+		       brood__magic((enum brood__kind)kind, brood__offset(segment, content)) &&
+	       kinds[kind]->sound(segment, content, bytes);
+}
+
 void *brood_alloc(struct brood_segment *segment, size_t bytes)
 {
 	void *memory;
@@ -199,7 +219,7 @@ static void sweep_object(struct brood_segment *segment, struct brood__block *blo
 	int me = brood__member_id(&segment->members);
 	_Atomic uint64_t *hazard;
 
-	if (me < 0 || kind >= BROOD__KINDS || !kinds[kind])
+	if (me < 0 || kind >= BROOD__KINDS || !kinds[kind] || !kinds[kind]->sweep)
 		return;
 	hazard = &segment->members.table[me].sweeping;
 	/* H1 */

@@ -49,32 +49,19 @@ void *brood__object_make(struct brood_segment *segment, enum brood__kind kind, c
 	return object;
 }
 
-void *brood__object_find(struct brood_segment *segment, enum brood__kind kind, const char *name,
-			 bool (*sound)(const struct brood_segment *segment, const void *object,
-				       size_t bytes))
+void *brood__object_find(struct brood_segment *segment, enum brood__kind kind, const char *name)
 {
-	const struct brood__object *object;
-	size_t block;
+	void *object;
 
 	if (!name || !*name || strlen(name) >= BROOD__NAME_MAX) {
 		errno = EINVAL;
 		return NULL;
 	}
 	object = brood__object_named(segment, kind, name);
-	if (!object) {
-		errno = ENOENT;
-		return NULL;
-	}
-	block = brood__block_bytes((const struct brood__block *)(const void *)object - 1);
-	if (block < sizeof(struct brood__block) + sizeof(*object) ||
-	    block > segment->bytes - brood__offset(segment, object) ||
-	    object->bytes > block - sizeof(struct brood__block) ||
-	    !brood__object_alive(segment, object, kind) ||
-	    !sound(segment, object, block - sizeof(struct brood__block))) {
-		errno = EPROTO;
-		return NULL;
-	}
-	return (void *)(uintptr_t)object;
+	if (object && brood__object_is_sound(segment, object))
+		return object;
+	errno = object ? EPROTO : ENOENT;
+	return NULL;
 }
 
 static void wake_all(struct brood_segment *segment, void *object)

@@ -94,12 +94,10 @@ void *brood__object_make(struct brood_segment *segment, enum brood__kind kind, c
 			 void (*fill)(void *object, const void *shape), const void *shape);
 
 /*
- * A live one by its name, that `sound` finds to be what we may rely on, whatever an unrelated process
- * wrote into it; bytes: of its block's content. NULL and errno: EINVAL, ENOENT, EPROTO.
+ * A live one by its name, that its kind finds sound, whatever an unrelated process wrote into it.
+ * NULL and errno: EINVAL, ENOENT, EPROTO.
  */
-void *brood__object_find(struct brood_segment *segment, enum brood__kind kind, const char *name,
-			 bool (*sound)(const struct brood_segment *segment, const void *object,
-				       size_t bytes));
+void *brood__object_find(struct brood_segment *segment, enum brood__kind kind, const char *name);
 
 /*
  * Destroy it, make all look that may sleep in it, by wake(segment, object), NULL = all sleepers of

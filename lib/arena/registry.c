@@ -243,18 +243,21 @@ struct brood_segment *brood_segment_create(const char *name, const struct brood_
 	return result ? fail(segment, result) : segment;
 }
 
-static int attach(struct brood_segment *segment, const char *name)
+/*
+ * The file of the descriptor. One whose size is sealed is a family arena, and has no name by which
+ * others could come to it: its mode says nothing.
+ */
+static int attach(struct brood_segment *segment)
 {
 	int result;
 
-	brood__shm_reclaim();
-	segment->fd = brood__shm_open(name);
 	if (segment->fd < 0)
 		return segment->fd;
 	result = brood__file_identify(segment->fd, &segment->file);
 	if (result)
 		return result;
-	if (!brood__file_is_private(&segment->file))
+	if (!brood__file_is_private(&segment->file) &&
+	    !(brood__fd_size_is_sealed(segment->fd) && brood__file_is_mine(&segment->file)))
 		return -EPERM;
 	if (!segment->file.regular || segment->file.size < LEAST_BYTES ||
 	    segment->file.size > MOST_BYTES || segment->file.size % brood__page_size())
@@ -267,6 +270,9 @@ static int attach(struct brood_segment *segment, const char *name)
 /* Under the mutex: one that this process has open already. */
 static struct brood_segment *open_already(const struct brood_segment *segment)
 {
+	if (brood__family.base && brood__family.file.inode == segment->file.inode &&
+	    brood__family.file.device == segment->file.device)
+		return &brood__family;
 	for (uint32_t seat = 1; seat < BROOD__SEATS; seat++)
 		if (named[seat] && named[seat]->file.inode == segment->file.inode &&
 		    named[seat]->file.device == segment->file.device)
@@ -274,16 +280,20 @@ static struct brood_segment *open_already(const struct brood_segment *segment)
 	return NULL;
 }
 
-struct brood_segment *brood_segment_open(const char *name)
+struct brood_segment *brood__segment_open_fd(int fd)
 {
 	struct brood_segment *segment = calloc(1, sizeof(*segment)), *already;
 	int result;
 
-	if (!segment)
+	if (!segment) {
+		if (fd >= 0)
+			brood__fd_close(fd);
+		errno = ENOMEM;
 		return NULL;
-	segment->fd = -1;
+	}
+	segment->fd = fd;
 	lock();
-	result = attach(segment, name);
+	result = attach(segment);
 	already = result ? NULL : open_already(segment);
 	if (already)
 		already->opens++;
@@ -296,6 +306,12 @@ struct brood_segment *brood_segment_open(const char *name)
 		return already;
 	}
 	return result ? fail(segment, result) : segment;
+}
+
+struct brood_segment *brood_segment_open(const char *name)
+{
+	brood__shm_reclaim();
+	return brood__segment_open_fd(brood__shm_open(name));
 }
 
 /* Under the mutex. */

@@ -14,7 +14,7 @@
 #include "wait/wait.h"
 
 /* The format: what must be the same in two programs that share a segment, folded together. */
-#define FORMAT_VERSION 2ull
+#define FORMAT_VERSION 3ull
 #define FORMAT (0x62726f6f64ull << 24 ^ FORMAT_VERSION << 56 ^ \
 		sizeof(struct brood__header) << 40 ^ sizeof(struct brood__member) << 28 ^ \
 		sizeof(struct brood__block) << 16 ^ sizeof(void *) << 8 ^ BROOD__LINE)

@@ -111,6 +111,20 @@ size_t brood__page_size(void);
 int brood__fence_all_cpus(void);
 int brood__fence_register(void);
 
+/* ---- descriptor.c: descriptors on their way to other processes ---- */
+
+/* A copy that exec leaves open; one that it closes. The descriptor or -errno. */
+int brood__fd_copy_for_exec(int fd);
+int brood__fd_copy(int fd);
+int brood__fd_close_on_exec(int fd);
+void brood__fd_close(int fd);
+/* Whether nobody can change the size of the file. */
+bool brood__fd_size_is_sealed(int fd);
+/* Send one over a UNIX socket, with some data. 0 or -errno. */
+int brood__fd_send(int socket, int fd, const void *data, size_t size);
+/* Receive one, CLOEXEC: the descriptor, -EPIPE at the end, -EPROTO when something else came. */
+int brood__fd_recv(int socket, void *data, size_t size);
+
 /* ---- shmfile.c: files of POSIX shared memory ---- */
 
 /* Create a file that nobody else has, under a temporary name that is written to `temporary`. */
@@ -133,6 +147,7 @@ struct brood__file_id {		/* tells whether a descriptor still is the file that we
 	bool regular;
 };
 /* The caller's own, and nobody else may read or write it. */
+bool brood__file_is_mine(const struct brood__file_id *id);
 bool brood__file_is_private(const struct brood__file_id *id);
 int brood__file_identify(int fd, struct brood__file_id *id);
 int brood__file_resize(int fd, size_t size);

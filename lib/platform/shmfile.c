@@ -181,9 +181,14 @@ int brood__file_identify(int fd, struct brood__file_id *id)
 	return 0;
 }
 
+bool brood__file_is_mine(const struct brood__file_id *id)
+{
+	return id->owner == geteuid();
+}
+
 bool brood__file_is_private(const struct brood__file_id *id)
 {
-	return id->owner == geteuid() && (id->mode & 077) == 0;
+	return brood__file_is_mine(id) && (id->mode & 077) == 0;
 }
 
 int brood__file_size_allowed(size_t size)

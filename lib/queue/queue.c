@@ -17,14 +17,6 @@
 #define PUT_GATHER_MOST 400u	/* pauses: about the time in which that many messages go through */
 #define GET_GATHER_MOST 100u	/* who waits for a message is waited for more often */
 
-static const struct brood__kind_ops ops = { .sweep = brood__queue_sweep };
-
-static void register_kind(void) __attribute__((constructor));
-static void register_kind(void)
-{
-	brood__kind_register(BROOD__KIND_QUEUE, &ops);
-}
-
 /* ---- layout ---- */
 
 static uint64_t round_up(uint64_t n, uint64_t step)
@@ -169,10 +161,18 @@ static bool is_sound(const struct brood_segment *segment, const void *object, si
 	       shape.object.bytes == queue->object.bytes && shape.object.bytes <= bytes;
 }
 
+static const struct brood__kind_ops ops = { .sweep = brood__queue_sweep, .sound = is_sound };
+
+static void register_kind(void) __attribute__((constructor));
+static void register_kind(void)
+{
+	brood__kind_register(BROOD__KIND_QUEUE, &ops);
+}
+
 struct brood_queue *brood_queue_open(struct brood_segment *segment, const char *name)
 {
 	segment = brood__segment(segment);
-	return segment ? brood__object_find(segment, BROOD__KIND_QUEUE, name, is_sound) : NULL;
+	return segment ? brood__object_find(segment, BROOD__KIND_QUEUE, name) : NULL;
 }
 
 static void wake_users(struct brood_segment *segment, void *queue)
