@@ -118,7 +118,7 @@ BROOD_API uint64_t brood_ref(struct brood_segment *segment, const void *object);
 
 /*
  * The object that a reference names, here. NULL with errno EFAULT when it cannot be a reference
- * into this segment, ESTALE when what it named has been destroyed.
+ * into this segment, ESTALE when what it named has been destroyed, EPROTO when it is damaged.
  */
 BROOD_API void *brood_deref(struct brood_segment *segment, uint64_t reference);
 

@@ -171,14 +171,13 @@ int brood_handle_pass(const char *name, const void *object)
 static void *resolve(struct brood_segment *segment, uint64_t reference)
 {
 	void *object = segment ? brood_deref(segment, reference) : NULL;
+	int error = object || errno == EFAULT ? EPROTO : errno;
 
-	if (segment && !object && errno == EFAULT)
-		errno = EPROTO;
-	if (object && !brood__object_is_sound(segment, object)) {
-		errno = EPROTO;
-		object = NULL;
-	}
-	return object;
+	if (!segment || (object && brood__object_is_sound(segment, object)))
+		return object;
+	brood_segment_close(segment);
+	errno = error;
+	return NULL;
 }
 
 void *brood_handle_take(const char *name)

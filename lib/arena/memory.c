@@ -25,24 +25,32 @@ void brood__kind_register(enum brood__kind kind, const struct brood__kind_ops *o
 	kinds[kind] = ops;
 }
 
-bool brood__object_is_sound(const struct brood_segment *segment, const void *content)
+/* What an upper floor relies on, whether the object has been destroyed or not. */
+static bool is_well_made(const struct brood_segment *segment, const struct brood__block *block)
 {
-	const struct brood__block *block = (const struct brood__block *)content - 1;
-	const struct brood__object *object = content;
+	const struct brood__object *object = (const void *)(block + 1);
 	uint64_t kind = atomic_load_explicit(&block->kind, memory_order_relaxed);
 	size_t bytes = brood__block_bytes(block);
 
-	if (kind == BROOD__KIND_MEMORY)
-		return true;
 	if (kind >= BROOD__KINDS || !kinds[kind] || !kinds[kind]->sound ||
 	    bytes < sizeof(*block) + sizeof(*object) ||
 	    bytes > segment->bytes - brood__offset(segment, block))
 		return false;
 	bytes -= sizeof(*block);
-	return object->bytes <= bytes &&
+	return object->bytes <= bytes && kinds[kind]->sound(segment, object, bytes);
+}
+
+bool brood__object_is_sound(const struct brood_segment *segment, const void *content)
+{
+	const struct brood__block *block = (const struct brood__block *)content - 1;
+	const struct brood__object *object = content;
+	uint64_t kind = atomic_load_explicit(&block->kind, memory_order_relaxed);
+
+	if (kind == BROOD__KIND_MEMORY)
+		return true;
+	return is_well_made(segment, block) &&
 	       atomic_load_explicit(&object->magic, memory_order_acquire) ==
-		       brood__magic((enum brood__kind)kind, brood__offset(segment, content)) &&
-	       kinds[kind]->sound(segment, content, bytes);
+		       brood__magic((enum brood__kind)kind, brood__offset(segment, content));
 }
 
 void *brood_alloc(struct brood_segment *segment, size_t bytes)
@@ -123,6 +131,12 @@ void *brood_deref(struct brood_segment *segment, uint64_t reference)
 	    (atomic_load_explicit(&block->generation, memory_order_relaxed) & GENERATION_MASK) !=
 		    generation) {
 		errno = ESTALE;
+		return NULL;
+	}
+	/* In the family arena nobody but ourselves has made anything. */
+	if (segment != &brood__family &&
+	    !brood__object_is_sound(segment, brood__block_content(block))) {
+		errno = EPROTO;
 		return NULL;
 	}
 	return brood__block_content(block);
@@ -224,7 +238,7 @@ static void sweep_object(struct brood_segment *segment, struct brood__block *blo
 	hazard = &segment->members.table[me].sweeping;
 	/* H1 */
 	atomic_store_explicit(hazard, brood__offset(segment, object), memory_order_seq_cst);
-	if (is_kind(block, (enum brood__kind)kind))
+	if (is_kind(block, (enum brood__kind)kind) && is_well_made(segment, block))
 		kinds[kind]->sweep(segment, object, dead, clean);
 	atomic_store_explicit(hazard, 0, memory_order_release);	/* H2 */
 }

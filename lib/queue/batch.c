@@ -273,7 +273,8 @@ static void copy_haul(const struct call *call, const struct haul *haul,
 	uint32_t buffer = haul->first;
 
 	for (size_t i = 0; i < n; i++, buffer = queue_next(call->queue, buffer))
-		messages[i].length = copy_out(call, buffer, messages[i].data, &messages[i].flags);
+		messages[i].length = copy_out(call, buffer, messages[i].data, messages[i].size,
+					      &messages[i].flags);
 }
 
 static ssize_t take_many(const struct call *call, struct brood_message *messages, size_t n,

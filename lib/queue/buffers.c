@@ -205,6 +205,7 @@ void brood__give_back_chain(const struct call *call, uint32_t buffer)
 	struct brood__hand *hand = call->hand;
 	const uint64_t held = buffer_word(call->me, BUFFER_HELD, 0, 0);
 	uint32_t first, last = NO_BUFFER, next;
+	uint32_t left = queue->buffers;		/* an enemy's chain may be a ring */
 
 	if (hand_offered(hand) == NO_BUFFER) {
 		next = queue_next(queue, buffer);
@@ -226,7 +227,7 @@ void brood__give_back_chain(const struct call *call, uint32_t buffer)
 			queue_chain(queue, hand->kept_last, 0, first);
 		hand->kept_last = last;
 	}
-	for (; buffer != NO_BUFFER; buffer = next) {
+	for (; buffer != NO_BUFFER && left; buffer = next, left--) {
 		next = queue_next(queue, buffer);
 		brood__keep(call, buffer);
 	}

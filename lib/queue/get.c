@@ -186,7 +186,7 @@ ssize_t brood_queue_get_flags(struct brood_queue *queue, void *data, size_t size
 	else
 		result = brood__take(&call, size, timeout);
 	if (brood__likely(result >= 0)) {
-		result = (ssize_t)copy_out(&call, (uint32_t)result, data,
+		result = (ssize_t)copy_out(&call, (uint32_t)result, data, size,
 						  flags ? flags : &unused);
 		if (brood__likely(!queue->joinable))
 			brood__ring_finish(&call);

@@ -190,14 +190,22 @@ static inline _Atomic uint64_t *queue_slot(struct brood_queue *queue, uint64_t p
 	return &slots[position & (queue->ring - 1)];
 }
 
+/* Wherever a buffer's number comes from, an enemy may have written it. */
+static inline uint32_t queue_buffer(const struct brood_queue *queue, uint32_t buffer)
+{
+	return brood__likely(buffer < queue->buffers) ? buffer : 0;
+}
+
 static inline _Atomic uint64_t *queue_word(struct brood_queue *queue, uint32_t buffer)
 {
-	return (_Atomic uint64_t *)(void *)((char *)queue + queue->words_at) + buffer;
+	return (_Atomic uint64_t *)(void *)((char *)queue + queue->words_at) +
+	       queue_buffer(queue, buffer);
 }
 
 static inline _Atomic uint64_t *queue_note(struct brood_queue *queue, uint32_t buffer)
 {
-	return (_Atomic uint64_t *)(void *)((char *)queue + queue->notes_at) + buffer;
+	return (_Atomic uint64_t *)(void *)((char *)queue + queue->notes_at) +
+	       queue_buffer(queue, buffer);
 }
 
 static inline void queue_chain(struct brood_queue *queue, uint32_t buffer, uint64_t position,
@@ -215,7 +223,7 @@ static inline uint32_t queue_next(struct brood_queue *queue, uint32_t buffer)
 
 static inline void *queue_bytes(struct brood_queue *queue, uint32_t buffer)
 {
-	return (char *)queue + queue->bytes_at + buffer * queue->stride;
+	return (char *)queue + queue->bytes_at + queue_buffer(queue, buffer) * queue->stride;
 }
 
 /* ---- a call: entered by every public function (queue.c) ---- */
@@ -248,11 +256,14 @@ static inline size_t buffer_contents(const struct call *call, uint32_t buffer, u
 	return length < call->queue->max_bytes ? length : call->queue->max_bytes;
 }
 
-/* Copy a message that was taken; its length. */
-static inline size_t copy_out(const struct call *call, uint32_t buffer, void *data, uint32_t *flags)
+/* Copy a message of at most `room` bytes that was taken; its length. */
+static inline size_t copy_out(const struct call *call, uint32_t buffer, void *data, size_t room,
+			      uint32_t *flags)
 {
 	size_t length = buffer_contents(call, buffer, flags);
 
+	if (brood__unlikely(length > room))	/* an enemy's */
+		length = room;
 	if (length)	/* data may be NULL if not */
 		memcpy(data, queue_bytes(call->queue, buffer), length);
 	return length;
