@@ -82,7 +82,12 @@ calls() {
 	echo "-DOPS1=$1 -DOPS2=$2 -DOPS3=$3"
 }
 
-# shellcheck disable=SC2046 # calls gives several words
+# What each member does with a rwlock: 1 reads, 2 writes.
+roles() {
+	echo "-DROLE1=$1 -DROLE2=$2 -DROLE3=$3"
+}
+
+# shellcheck disable=SC2046 # calls and roles give several words
 {
 	holds ring.two-slots swap_ring -DR=2 -DNPUT=2 -DKILLS=2 $(calls 3 1 2)
 	holds ring.one-slot swap_ring -DR=1 -DNPUT=3 -DKILLS=2 $(calls 3 1 2)
@@ -93,18 +98,26 @@ calls() {
 	holds ring.hints swap_ring -DHINTS=1 -DR=2 -DNPUT=3 -DKILLS=0 $(calls 3 1 2)
 	holds ring.hints-death swap_ring -DHINTS=1 -DR=1 -DNPUT=2 -DKILLS=1 $(calls 3 1 2)
 	holds member member
-	holds wait wait
+	holds wait wait -DNPUT=1
+	holds wait.two-messages wait -DKILLS=0
+	holds wait.elsewhere wait -DNPUT=1 -DKILLS=0 -DAWAY=1
+	holds wait.leaves wait -DNPUT=0 -DKILLS=0 -DAWAY=1 -DLEAVES=1
+	holds wait.elsewhere-death wait -DNPUT=0 -DKILLS=2 -DAWAY=1
 	holds lock sync_lock -DMORE=1
 	holds lock.again sync_lock -DAGAIN=1 -DKILLS=1
 	holds lock.forgiving sync_lock -DFORGIVING=1 -DMORE=1
 	holds lock.timeouts sync_lock -DTIMEOUTS=1
 	holds lock.watched sync_lock -DWATCHES=1
+	holds lock.elsewhere sync_lock -DAWAY=1 -DKILLS=1
 	holds semaphore.one-unit sync_semaphore -DUNITS=1
 	holds semaphore.two-units sync_semaphore -DUNITS=2
 	holds condition sync_condition -DNOTIFIES=2
 	holds condition.again sync_condition -DAGAIN=1 -DKILLS=1
 	holds condition.forgiving sync_condition -DFORGIVING=1
 	holds condition.timeouts sync_condition -DTIMEOUTS=1
+	holds rwlock.readers sync_rwlock $(roles 1 1 2)
+	holds rwlock.writers sync_rwlock $(roles 1 2 2)
+	holds rwlock.timeouts sync_rwlock -DTIMEOUTS=1 -DKILLS=0 $(roles 1 2 2)
 	holds barrier sync_barrier
 	holds barrier.again sync_barrier -DPARTIES=2 -DAGAIN=1 -DKILLS=1
 	holds barrier.action sync_barrier -DACTION=1
@@ -126,17 +139,30 @@ calls() {
 	for bug in PARK_FIRST NO_SECOND_LOOK LIVES_NOT_WATCHED; do
 		caught wait $bug
 	done
-	caught wait GREETS_WAITLIST -DNPUT=1
+	caught wait FINDS_AND_FORGETS -DNPUT=1 -DKILLS=1
+	caught wait WAKES_ANYBODY -DNPUT=1 -DKILLS=0 -DAWAY=1
+	for bug in JOINS_SILENTLY SWEEPS_SILENTLY; do
+		caught wait $bug -DNPUT=0 -DKILLS=1 -DAWAY=1
+	done
+	caught wait LEAVES_SILENTLY -DNPUT=0 -DKILLS=0 -DAWAY=1 -DLEAVES=1
 	for bug in WAKE_FIRST NO_SECOND_LOOK LISTED_ONLY NO_INCARNATION STORE LOST_TO_ONE; do
 		caught sync_lock $bug -DAGAIN=1
 	done
 	caught sync_lock NO_RETRY -DWATCHES=1
+	caught sync_lock WAKES_ANYBODY -DAWAY=1
 	for bug in WAKE_FIRST NO_SECOND_LOOK LISTED_ONLY NO_INCARNATION STORE; do
 		caught sync_semaphore $bug
 	done
 	for bug in NOT_PASSED_ON ASKED_BEFORE LOST_UNSEEN NO_SECOND_LOOK NO_INCARNATION; do
 		caught sync_condition $bug
 	done
+	for bug in NO_LOOK NO_DRAIN STEPS_BACK_SILENTLY NO_SECOND_LOOK; do
+		caught sync_rwlock $bug -DKILLS=0 $(roles 3 3 3)
+	done
+	for bug in WRITES_LATE READS_ONCE NO_INCARNATION; do
+		caught sync_rwlock $bug -DKILLS=1 $(roles 1 1 2)
+	done
+	caught sync_rwlock REGISTERS_ANEW -DKILLS=0 $(roles 1 2 2)
 	for bug in NOTE_LAST LAST_DOES_NOT_LOOK TAKES_THE_NOTE NO_SECOND_LOOK NO_INCARNATION; do
 		caught sync_barrier $bug -DAGAIN=1 -DKILLS=1
 	done

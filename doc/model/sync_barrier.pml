@@ -224,7 +224,7 @@ scanned:
 		fi
 	}
 rouse:
-	wake_all();
+	wake_all(0);
 unscanned:
 	atomic {
 		if
@@ -259,9 +259,9 @@ judge:
 	}
 
 wait:
-	await(QUIET);
+	await(0, QUIET);
 leave:
-	unlist();
+	unlist(0);
 	atomic {
 		if
 		:: inside && result == 0	/* it is too late */

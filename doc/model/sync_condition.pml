@@ -161,7 +161,7 @@ given_it:
 #endif
 	atomic {
 		seen = 0;
-		waking = waking | (mask & BIT(given))
+		waking = waking | (mask[0] & BIT(given))
 	}
 give_end:
 	atomic {
@@ -231,9 +231,9 @@ look_at:
 		fi
 	}
 wait:
-	await(QUIET);
+	await(0, QUIET);
 leave:
-	unlist();
+	unlist(0);
 	atomic {
 		if
 		:: about == WAIT -> about = RETURN

@@ -5,7 +5,8 @@
  * Each of three members acquires and releases once, member 1 MORE times; who comes back after its
  * death, AGAIN times. WATCHES times somebody switches the counting of contention on or off, which
  * changes the same word. The first try of the code is one CAS: a load and a CAS with nothing
- * between them. Deaths and sleep: sync_sleep.pml.
+ * between them. AWAY times somebody sleeps on another list, for good. Deaths and sleep:
+ * sync_sleep.pml.
  *
  * Checked: nobody gets the lock while a living member has it; a taker is told of an owner's death
  * exactly when the former owner did not release; -ENOTRECOVERABLE comes after a release without
@@ -34,6 +35,7 @@
 byte word;
 
 byte watches = WATCHES;
+byte away = AWAY;
 byte holder;			/* ghost: the token that acquired and did not release */
 bool lost;			/* ghost */
 
@@ -59,6 +61,7 @@ end_rest:
 		if
 		:: rounds > 0 -> rounds--
 		:: watches > 0 -> watches--; word = word ^ WATCHED; goto rest
+		:: away > 0 && rounds == 0 -> away--; goto sleep_elsewhere
 		:: kills > 0 -> goto dying
 		fi
 	}
@@ -100,9 +103,9 @@ take:
 		goto leave
 	}
 wait:
-	await(false);
+	await(0, false);
 leave:				/* it has the lock, or not */
-	unlist();
+	unlist(0);
 
 	atomic {
 		if
@@ -130,7 +133,7 @@ recover:
 release:
 	atomic { seen = word }
 #ifdef BUG_WAKE_FIRST			/* the sleepers, and then the word */
-	notify();
+	notify(0);
 #endif
 	atomic {
 		if
@@ -158,7 +161,7 @@ release:
 	:: atomic {
 		k <= M;
 		if
-		:: mask & BIT(k) -> ACT(changed[k] = true; wake(k))
+		:: mask[0] & BIT(k) -> ACT(changed[k] = true; wake(k))
 		:: else
 		fi;
 		hit = false;
@@ -167,9 +170,19 @@ release:
 	od;
 to_one:
 #ifndef BUG_WAKE_FIRST
-	notify();
+	notify(0);
 #endif
 	goto rest;
+
+sleep_elsewhere:
+	atomic { asleep[me] = 1 + ELSEWHERE; queued = queued | BIT(me) }
+end_elsewhere:
+	atomic {
+		if
+		:: !(queued & BIT(me)) -> asleep[me] = 0; goto sleep_elsewhere
+		:: kills > 0 -> goto dying
+		fi
+	}
 
 	atomic {
 		false;

@@ -76,9 +76,9 @@ look_at:
 		fi
 	}
 wait:
-	await(false);
+	await(0, false);
 leave:
-	unlist();
+	unlist(0);
 	atomic {
 		if
 		:: has
@@ -87,7 +87,7 @@ leave:
 	}
 
 #ifdef BUG_WAKE_FIRST			/* the sleepers, and then the unit */
-	notify();
+	notify(0);
 #endif
 	atomic {			/* nobody else changes it: found and freed in one step */
 		i = (unit[UNITS - 1] == TOKEN(me) -> UNITS - 1 : 0);
@@ -97,7 +97,7 @@ leave:
 		i = 0
 	}
 #ifndef BUG_WAKE_FIRST
-	notify();
+	notify(0);
 #endif
 	goto rest;
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What the models of lib/sync have in common: three members, their tokens, deaths, one list to
- * sleep on (lib/wait/wait.c, sync.h).
+ * What the models of lib/sync have in common: three members, their tokens, deaths, LISTS lists to
+ * sleep on (lib/wait/wait.c, sync.h); the list behind these is another object's.
  *
  * KILLS of the three die at any step (how many is chosen before the run); the swept come back
  * under their id, with the next incarnation. TIMEOUTS waits end early. There is no clock: a lost
@@ -23,6 +23,12 @@
 #ifndef TIMEOUTS
 #define TIMEOUTS 0
 #endif
+#ifndef LISTS
+#define LISTS 1
+#endif
+#ifndef AWAY
+#define AWAY 0
+#endif
 #define M 3
 #define BIT(m) (1 << (m))
 
@@ -40,8 +46,9 @@ byte incarnation[M + 1];
 #define GONE(t) IS_GONE(t)
 #endif
 
-byte mask;			/* the list: who may sleep on it */
-byte asleep;			/* who may sleep, on whatever list */
+byte mask[LISTS];		/* the lists: who may sleep there */
+#define ELSEWHERE LISTS
+byte asleep[M + 1];		/* 0, or 1 + the list that the member may be asleep on */
 bool changed[M + 1];		/* the park word, since its owner read it */
 byte queued;			/* the kernel's: who sleeps */
 byte kills;
@@ -59,9 +66,21 @@ inline wake(m)			/* the sleeper on m's park word */
 	fi
 }
 
-inline notify()			/* brood__notify */
+#ifdef BUG_WAKES_ANYBODY	/* with a bit here, though it sleeps elsewhere */
+#define SLEEPS_ON(m, list) true
+#else
+#define SLEEPS_ON(m, list) (asleep[m] == 1 + (list))
+#endif
+
+#if LISTS > 1 || AWAY
+#define THEN } atomic {		/* who was woken may have looked meanwhile */
+#else				/* it looks in any case: here it does not matter how far it is */
+#define THEN
+#endif
+
+inline notify(list)		/* brood__notify */
 {
-	atomic { some = mask }
+	atomic { some = mask[list] }
 	do
 	:: atomic { some == 0 -> break }
 	:: atomic {
@@ -72,27 +91,33 @@ inline notify()			/* brood__notify */
 		:: some & BIT(3) -> k = 3
 		fi;
 		some = some & ~BIT(k);
-		ACT(mask = mask & ~BIT(k); wake(k));
+		ACT(mask[list] = mask[list] & ~BIT(k); wake(k));
+		THEN
 		if
-		:: hit -> some = 0; hit = false; k = 0; break
-		:: else
+		:: hit && SLEEPS_ON(k, list) -> some = 0; hit = false; k = 0; break
+		:: hit && !SLEEPS_ON(k, list) -> hit = false; k = 0
+		:: !hit
 		fi
 	   }
-	   atomic { ACT(changed[k] = true) }
-	   atomic {
-		ACT(wake(k));
-		k = 0;
-		if
-		:: hit -> some = 0; hit = false; break
-		:: else
-		fi
-	   }
+	   if
+	   :: k == 0
+	   :: else ->
+		atomic { ACT(changed[k] = true) }
+		atomic {
+			ACT(wake(k));
+			THEN
+			if
+			:: hit && SLEEPS_ON(k, list) -> some = 0; hit = false; k = 0; break
+			:: else -> hit = false; k = 0
+			fi
+		}
+	   fi
 	od
 }
 
-inline wake_all()		/* sync_wake_all */
+inline wake_all(list)		/* sync_wake_all */
 {
-	atomic { ACT(some = mask; mask = 0); k = 1 }
+	atomic { ACT(some = mask[list]; mask[list] = 0); k = 1 }
 	do
 	:: atomic { k > M -> k = 0; some = 0; break }
 	:: atomic {
@@ -107,7 +132,7 @@ inline wake_all()		/* sync_wake_all */
 	od
 }
 
-inline await(may_sleep)		/* a round of brood__wait; ends at look, or at leave when late */
+inline await(list, may_sleep)	/* a round of brood__wait; ends at look, or at leave when late */
 {
 	atomic {
 		if
@@ -116,9 +141,9 @@ inline await(may_sleep)		/* a round of brood__wait; ends at look, or at leave wh
 		:: listed && late -> goto leave
 		fi
 	}
-	atomic { asleep = asleep | BIT(me) }
+	atomic { asleep[me] = 1 + (list) }
 	atomic {
-		ACT(mask = mask | BIT(me));
+		ACT(mask[list] = mask[list] | BIT(me));
 		listed = true;
 #ifndef BUG_NO_SECOND_LOOK
 		goto look
@@ -140,20 +165,20 @@ sleep:
 		fi
 	}
 awake:
-	atomic { ACT(mask = mask & ~BIT(me)); listed = false }
-	atomic { asleep = asleep & ~BIT(me); goto wait }
+	atomic { ACT(mask[list] = mask[list] & ~BIT(me)); listed = false }
+	atomic { asleep[me] = 0; goto wait }
 }
 
-inline unlist()
+inline unlist(list)
 {
 	atomic {
 		if
 		:: !listed -> goto left
-		:: listed && mask & BIT(me) -> ACT(mask = mask & ~BIT(me))
-		:: listed && !(mask & BIT(me))
+		:: listed && mask[list] & BIT(me) -> ACT(mask[list] = mask[list] & ~BIT(me))
+		:: listed && !(mask[list] & BIT(me))
 		fi
 	}
-	atomic { asleep = asleep & ~BIT(me); listed = false }
+	atomic { asleep[me] = 0; listed = false }
 left:
 	atomic { late = false }
 }
@@ -170,7 +195,7 @@ inline come_back()
 {
 	life[me] == FREE;
 	life[me] = ALIVE;
-	asleep = asleep & ~BIT(me)
+	asleep[me] = 0
 }
 
 proctype sweeper()
@@ -193,9 +218,9 @@ end_sweep:
 		k <= M;
 		if
 #ifdef BUG_LISTED_ONLY		/* a dead notifier may have cleared the bit, and done no more */
-		:: mask & BIT(k) -> changed[k] = true; wake(k)
+		:: mask[0] & BIT(k) -> changed[k] = true; wake(k)
 #else
-		:: asleep & BIT(k) -> changed[k] = true; wake(k)
+		:: asleep[k] -> changed[k] = true; wake(k)
 #endif
 		:: else
 		fi;

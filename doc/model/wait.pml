@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Sleeping and waking, for spin. A producer puts, two consumers take, and sleep while there is
- * nothing; KILLS of the three die at any step (how many is chosen before the run), and the swept
- * come back. There is no clock: nobody looks again by himself, so a lost wake-up is a consumer that
- * sleeps for ever while a message waits.
+ * Sleeping and waking, for spin: lib/wait/wait.c. A producer puts, two consumers take, and sleep
+ * while there is nothing, or call no more; KILLS of the three die at any step (how many is chosen
+ * before the run), and the swept come back or do not. AWAY times somebody sleeps on another list
+ * instead, for good: who has not used the queue, who has given up waiting for a message, who has
+ * done its work. LEAVES of those who have done their work leave. There is no clock: nobody looks
+ * again by himself, so a lost wake-up is a consumer that sleeps for ever while a message waits.
  *
  * One step is one access to one shared word, or what the kernel does under its locks: to compare
  * one word of a sleeper's set and queue it; to clear a bit of the mask and wake one sleeper. Of a
@@ -14,14 +16,24 @@
  * Claims and incarnations are member.pml's subject: a claim is one step here, and ends with its
  * holder's life.
  *
- * Checked: when nothing can happen any more and a consumer sleeps, there is no message, and no
- * member is dead and unswept that had begun to use the queue.
+ * One thing is left to the backstop, and cannot happen here: who ends is killed before it has woken
+ * those who wait for that.
+ *
+ * Checked: when nothing can happen any more and somebody sleeps, there is no message that it waits
+ * for; no member is dead and unswept whose death may matter to it; and who sleeps on the other
+ * list, where anybody may have to go on, has looked since the last end of a life.
  */
 #ifndef KILLS
 #define KILLS 2
 #endif
 #ifndef NPUT
 #define NPUT 2
+#endif
+#ifndef AWAY
+#define AWAY 0
+#endif
+#ifndef LEAVES
+#define LEAVES 0
 #endif
 #define M 3			/* 1 produces, 2 and 3 consume */
 #define BIT(m) (1 << (m))
@@ -31,13 +43,18 @@
 /* the queue: messages in it; what each consumer has not acknowledged */
 byte messages;
 bool has[M + 1];
-bool begun[M + 1];
+#define JOINED 1
+#define USES 2
+byte begun[M + 1];		/* ghost: has woken those who have to know of it */
 byte puts = NPUT;
 
 /* shared words */
 byte mask;			/* consumers that may sleep */
 byte users;			/* who has used the queue */
 bool changed[M + 1];		/* the park word, since its owner read it */
+#define HERE 1
+#define ELSEWHERE 2
+byte asleep[M + 1];		/* the list that the member may be asleep on */
 #define ALIVE 0
 #define DEAD 1
 #define FREE 2
@@ -49,17 +66,28 @@ byte queued[M + 1];
 bool woken[M + 1];
 byte kills;
 
+byte away = AWAY;
+byte leaves = LEAVES;
+
 #ifdef BUG_LIVES_NOT_WATCHED
 #define WATCHES false
 #else
 #define WATCHES true
 #endif
 
-#ifdef BUG_GREETS_WAITLIST	/* a new user wakes only those whose bit says that they may sleep */
-#define GREETED mask
-#else
-#define GREETED users
+#if AWAY
+#define THEN } atomic {		/* who was woken may have looked meanwhile */
+#else				/* it looks in any case: here it does not matter how far it is */
+#define THEN
 #endif
+
+#ifdef BUG_WAKES_ANYBODY	/* a notifier is content with who was asleep on another list */
+#define SLEEPS_HERE(m) true
+#else
+#define SLEEPS_HERE(m) (asleep[m] == HERE)
+#endif
+
+#define MATTERS(m) (list == HERE -> begun[m] == USES && users & BIT(m) : begun[m] >= JOINED)
 
 #define ACT(x) if :: x :: kills > 0 -> goto dying fi
 
@@ -71,30 +99,45 @@ inline wake(m, result)		/* the sleeper on m's park word */
 	fi
 }
 
+inline wake_all(wanted)		/* of the others, from k = FIRST on */
+{
+	do
+	:: atomic { k > M -> k = 0; break }
+	:: atomic { k <= M && !(wanted) -> k = NEXT(k) }
+	:: atomic { k <= M && (wanted) -> ACT(changed[k] = true) }
+	   atomic {
+		ACT(wake(k, hit));
+		hit = false;
+		k = NEXT(k)
+	   }
+	od
+}
+
 proctype member(byte me)
 {
 	byte k, d, some;
-	byte seen[M + 1];	/* life + 1; 0 = not in the set */
-	bool hit, swept;
+	byte list;		/* where it sleeps */
+	byte watch;		/* whose lives are in the set */
+	bool hit, slept, swept;
 
-join:				/* first use: those who sleep here do not watch us yet */
-	atomic { ACT(users = users | BIT(me)); k = FIRST }
-greet:
+	goto end_free;
+join:				/* its life has begun */
+	atomic { ACT(asleep[me] = 0); k = FIRST }
+#ifndef BUG_JOINS_SILENTLY
+	wake_all(asleep[k]);
+#endif
 	atomic {
+		begun[me] = JOINED;
 		if
-		:: k > M -> k = 0; begun[me] = true; goto work
-		:: k <= M && (GREETED & BIT(k))
-		:: else -> k = NEXT(k); goto greet
+		:: away > 0 -> away--; list = ELSEWHERE; k = 0; goto wait
+		:: users = users | BIT(me); begun[me] = USES
+		:: kills > 0 -> goto dying
+		fi;
+		if
+		:: me != 1 -> goto try
+		:: else
 		fi
 	}
-	atomic { ACT(changed[k] = true) }
-	atomic { ACT(wake(k, hit)); hit = false; k = NEXT(k); goto greet }
-
-work:
-	if
-	:: me != 1 -> goto try
-	:: else
-	fi;
 produce:
 	atomic {
 		if
@@ -132,25 +175,58 @@ notify:
 			wake(k, hit)
 		:: kills > 0 -> goto dying
 		fi;
+		THEN
 		if
-		:: hit -> hit = false; k = M + 1; goto notify
-		:: else
+		:: hit && SLEEPS_HERE(k) -> hit = false; k = M + 1; goto notify
+		:: hit && !SLEEPS_HERE(k) -> hit = false; k++; goto notify
+		:: !hit
 		fi
 	}
 	atomic { ACT(changed[k] = true) }
 	atomic {
 		ACT(wake(k, hit));
-		k = (hit -> M + 1 : k + 1);
+		THEN
+		k = (hit && SLEEPS_HERE(k) -> M + 1 : k + 1);
 		hit = false;
 		goto notify
 	}
 #endif
 rest:
 end_rest:
-	atomic { kills > 0 -> goto dying }
+	atomic {
+		if
+		:: kills > 0 -> goto dying
+		:: away > 0 -> away--; list = ELSEWHERE; goto wait
+		:: leaves > 0 -> leaves--; k = FIRST
+		fi
+	}
+	wake_all(users & BIT(k));
+	atomic { ACT(users = users & ~BIT(me)); k = FIRST }
+	wake_all(asleep[k]);
+	atomic {
+		ACT(life[me] = FREE);
+		begun[me] = 0;
+		k = FIRST
+	}
+#ifndef BUG_LEAVES_SILENTLY
+	do
+	:: atomic { k > M -> k = 0; break }
+	:: atomic {
+		k <= M;
+		if
+		:: asleep[k] -> changed[k] = true; wake(k, hit)
+		:: else
+		fi;
+		hit = false;
+		k = NEXT(k)
+	   }
+	od;
+#endif
+	goto end;
 
 try:
 	atomic {
+		list = HERE;
 		if
 		:: messages > 0 -> messages--; has[me] = true; goto taken
 		:: messages == 0
@@ -158,23 +234,39 @@ try:
 		fi
 	}
 wait:
-	atomic { changed[me] = false; k = FIRST }	/* reads the park word */
+	atomic { changed[me] = false }		/* reads the park word */
+	atomic { ACT(asleep[me] = list) }
+	atomic {
+		if
+		:: list == HERE -> mask = mask | BIT(me)
+		:: list != HERE
+		:: kills > 0 -> goto dying
+		fi;
+		k = FIRST
+	}
 gather:
 	atomic {
 		if
-		:: k > M -> k = 0; goto ready
-		:: k <= M && (users & BIT(k)) && WATCHES
+		:: k > M -> k = 0; goto look
+		:: k <= M && WATCHES
 		:: else -> k = NEXT(k); goto gather
 		fi
 	}
-	atomic { seen[k] = life[k] + 1; k = NEXT(k); goto gather }
-ready:
-	atomic { ACT(mask = mask | BIT(me)) }
+	atomic {
+		if
+		:: life[k] == ALIVE -> watch = watch | BIT(k)
+		:: life[k] == DEAD && sweeper[k] -> watch = watch | BIT(sweeper[k])
+		:: else
+		fi;
+		k = NEXT(k);
+		goto gather
+	}
+look:
 	atomic {
 #ifndef BUG_NO_SECOND_LOOK
 		if
-		:: messages > 0 -> messages--; has[me] = true; goto clear
-		:: messages == 0
+		:: list == HERE && messages > 0 -> messages--; has[me] = true; goto clear
+		:: list != HERE || messages == 0
 		:: kills > 0 -> goto dying
 		fi;
 #endif
@@ -197,25 +289,13 @@ sweep:
 		fi
 	}
 	atomic { ACT(mask = mask & ~BIT(d)); k = FIRST }
-wake_users:
+	wake_all(users & BIT(k));
+	atomic { ACT(users = users & ~BIT(d)); k = FIRST }
+#ifndef BUG_SWEEPS_SILENTLY		/* only the users learn of it */
+	wake_all(asleep[k]);
+#endif
 	atomic {
-		if
-		:: k > M -> k = 0; goto forget
-		:: k <= M && (users & BIT(k))
-		:: else -> k = NEXT(k); goto wake_users
-		fi
-	}
-	atomic { ACT(changed[k] = true) }
-	atomic {
-		ACT(wake(k, hit));
-		hit = false;
-		k = NEXT(k);
-		goto wake_users
-	}
-forget:
-	atomic { ACT(users = users & ~BIT(d)) }
-	atomic {
-		ACT(life[d] = FREE; sweeper[d] = 0; begun[d] = false);
+		ACT(life[d] = FREE; sweeper[d] = 0; begun[d] = 0);
 		swept = true;
 		d = NEXT(d);
 		goto sweep
@@ -223,14 +303,25 @@ forget:
 swept_all:
 	atomic {
 		if
-		:: !swept -> goto sleep
-		:: swept && messages > 0 -> swept = false; messages--; has[me] = true; goto clear
-		:: swept && messages == 0 -> swept = false
+		:: slept -> goto clear
+		:: !slept && swept && list == HERE && messages > 0 ->
+			messages--;
+			has[me] = true;
+			goto clear
+		:: !slept && (!swept || list != HERE || messages == 0)
+		:: away > 0 && list == HERE && !slept && messages == 0 ->	/* it is late */
+			away--;
+			list = ELSEWHERE;
+			swept = false;
+			watch = 0;
+			goto given_up
 		:: kills > 0 -> goto dying
-		fi
+		fi;
+		swept = false
 	}
-sleep:				/* futex_waitv: the park word, then the lives */
+				/* futex_waitv: the park word, then the lives */
 	atomic {
+		slept = true;
 		if
 		:: changed[me] -> goto awake
 		:: else -> queued[me] = 1; k = FIRST
@@ -239,24 +330,27 @@ sleep:				/* futex_waitv: the park word, then the lives */
 enqueue:
 	atomic {
 		if
-		:: k > M -> k = 0; goto asleep
-		:: k <= M && seen[k] == 0 -> k = NEXT(k); goto enqueue
-		:: k <= M && seen[k] && seen[k] != life[k] + 1 -> goto awake
-		:: k <= M && seen[k] && seen[k] == life[k] + 1 ->
+		:: k > M -> k = 0; goto sleeping
+		:: k <= M && !(watch & BIT(k)) -> k = NEXT(k); goto enqueue
+		:: k <= M && (watch & BIT(k)) && life[k] != ALIVE -> goto awake
+		:: k <= M && (watch & BIT(k)) && life[k] == ALIVE ->
 			queued[me] = queued[me] | BIT(k);
 			k = NEXT(k);
 			goto enqueue
 		fi
 	}
-asleep:
+sleeping:
 	atomic {
 		if
 		:: woken[me]
 		:: timeout ->
-			assert(messages == 0);
-			assert(life[1] != DEAD || !begun[1]);
-			assert(life[2] != DEAD || !begun[2]);
-			assert(life[3] != DEAD || !begun[3]);
+			assert(list != HERE || messages == 0);
+			assert(life[1] != DEAD || !MATTERS(1));
+			assert(life[2] != DEAD || !MATTERS(2));
+			assert(life[3] != DEAD || !MATTERS(3));
+			assert(list == HERE || !(watch & BIT(1)) || life[1] == ALIVE);
+			assert(list == HERE || !(watch & BIT(2)) || life[2] == ALIVE);
+			assert(list == HERE || !(watch & BIT(3)) || life[3] == ALIVE);
 			goto end
 		:: kills > 0 -> goto dying
 		fi
@@ -265,17 +359,36 @@ awake:
 	atomic {
 		queued[me] = 0;
 		woken[me] = false;
+		watch = 0;
 		k = 0;
-		seen[1] = 0; seen[2] = 0; seen[3] = 0
+#ifdef BUG_FINDS_AND_FORGETS		/* the look comes first, the sweep if it is in vain */
+		goto clear
+#else
+		d = FIRST;
+		goto sweep
+#endif
 	}
-	atomic { ACT(mask = mask & ~BIT(me)); goto wait }
 clear:
+	atomic { swept = false; watch = 0 }
+given_up:
+	atomic { ACT(mask = mask & ~BIT(me)) }
 	atomic {
-		ACT(mask = mask & ~BIT(me));
-		seen[1] = 0; seen[2] = 0; seen[3] = 0
+		ACT(asleep[me] = 0);
+		slept = false;
+		if
+		:: has[me]
+		:: else -> goto wait
+		fi
 	}
 taken:
-	atomic { ACT(has[me] = false); goto try }
+	atomic {
+		ACT(has[me] = false);
+		list = 0;
+		if
+		:: goto try
+		:: goto rest
+		fi
+	}
 
 	atomic {
 		false;
@@ -291,8 +404,8 @@ dying:
 			:: k <= M && sweeper[k] != me -> k++
 			:: else -> break
 			od;
-			seen[1] = 0; seen[2] = 0; seen[3] = 0;
-			k = 0; d = 0; some = 0; hit = false; swept = false
+			k = 0; d = 0; some = 0; list = 0; watch = 0;
+			hit = false; slept = false; swept = false
 		}
 	}
 	atomic {			/* the kernel wakes one of those that watch it */
@@ -307,8 +420,14 @@ dying:
 		:: else
 		fi
 	}
-end_dead:
-	atomic { life[me] == FREE -> life[me] = ALIVE; changed[me] = false; goto join }
+end_free:
+	atomic {
+		life[me] == FREE;
+		if
+		:: life[me] = ALIVE; changed[me] = false; goto join
+		:: goto end		/* it does not come back */
+		fi
+	}
 end:
 	false
 }
@@ -317,9 +436,10 @@ init {
 	atomic {
 		if
 		:: kills = 0
-		:: kills = 1
+		:: KILLS > 1 -> kills = 1
 		:: kills = KILLS
 		fi;
+		life[1] = FREE; life[2] = FREE; life[3] = FREE;
 		run member(1);
 		run member(2);
 		run member(3)
