@@ -180,20 +180,29 @@ enum step_result stepper_record(pid_t pid, struct trace *trace)
 	return STEP_END;
 }
 
+bool stepper_break(pid_t pid, uint64_t address, long *word)
+{
+	errno = 0;
+	*word = ptrace(PTRACE_PEEKTEXT, pid, address, 0);
+	return !errno && !ptrace(PTRACE_POKETEXT, pid, address, (*word & ~0xffl) | BREAKPOINT);
+}
+
+bool stepper_unbreak(pid_t pid, uint64_t address, long word)
+{
+	if (ptrace(PTRACE_POKETEXT, pid, address, word))
+		return false;
+	if (stepper_address(pid) == address + 1)
+		ptrace(PTRACE_POKEUSER, pid, offsetof(struct user_regs_struct, rip), address);
+	return true;
+}
+
 /* Let the victim run up to, not over, the instruction at `address`, or to stepper_end. */
 static bool run_to(pid_t pid, uint64_t address)
 {
 	long word;
 
-	errno = 0;
-	word = ptrace(PTRACE_PEEKTEXT, pid, address, 0);
-	if (errno || ptrace(PTRACE_POKETEXT, pid, address, (word & ~0xffl) | BREAKPOINT))
-		return false;
-	if (!move(PTRACE_CONT, pid) || ptrace(PTRACE_POKETEXT, pid, address, word))
-		return false;
-	if (stepper_address(pid) == address + 1)
-		ptrace(PTRACE_POKEUSER, pid, offsetof(struct user_regs_struct, rip), address);
-	return true;
+	return stepper_break(pid, address, &word) && move(PTRACE_CONT, pid) &&
+	       stepper_unbreak(pid, address, word);
 }
 
 static enum step_result steps(pid_t pid, size_t n)
@@ -310,6 +319,18 @@ enum step_result stepper_advance_slowly(pid_t pid, size_t k)
 {
 	(void)pid, (void)k;
 	return STEP_DIED;
+}
+
+bool stepper_break(pid_t pid, uint64_t address, long *word)
+{
+	(void)pid, (void)address, (void)word;
+	return false;
+}
+
+bool stepper_unbreak(pid_t pid, uint64_t address, long word)
+{
+	(void)pid, (void)address, (void)word;
+	return false;
 }
 
 bool stepper_run_asleep(pid_t pid) { (void)pid; return false; }

@@ -10,9 +10,10 @@
  * A step costs two switches of processes, and point k needs k of them; that is too slow for tens of
  * thousands of points. So the addresses of one whole run are recorded, and a later victim is let
  * run to a breakpoint at the last recorded address up to k that did not occur before; only the rest
- * is stepped, or, where it is long, run by a breakpoint at the last address, over its earlier turns. It stands at the same place with the same work done as after k single steps, as long
- * as it takes the same path. That is looked at: stepper_advance says when the address is not the
- * recorded one, and the caller then takes a new victim there by single steps alone.
+ * is stepped, or, where it is long, run by a breakpoint at the last address, over its earlier
+ * turns. It stands at the same place with the same work done as after k single steps, as long as it
+ * takes the same path. That is looked at: stepper_advance says when the address is not the recorded
+ * one, and the caller then takes a new victim there by single steps alone.
  */
 #ifndef TESTS_CRASH_STEPPER_H
 #define TESTS_CRASH_STEPPER_H
@@ -57,6 +58,13 @@ enum step_result stepper_record(pid_t pid, struct trace *trace);
 /* Bring a fresh victim to point k, by the short cut or step by step. */
 enum step_result stepper_advance(pid_t pid, const struct trace *trace, size_t k);
 enum step_result stepper_advance_slowly(pid_t pid, size_t k);
+
+/*
+ * A breakpoint in front of an instruction, for who moves a victim by himself, which may fall asleep
+ * before it is there. It is taken away when the victim has stopped; at it, or elsewhere.
+ */
+bool stepper_break(pid_t pid, uint64_t address, long *word);
+bool stepper_unbreak(pid_t pid, uint64_t address, long word);
 
 /* SIGKILL, and reap. */
 void stepper_kill(pid_t pid);

@@ -51,12 +51,17 @@ judge()
 	esac
 }
 
-# At each of its points step_sync waits until others are really asleep, and awake again: some
-# milliseconds. So it takes fewer points, unless all are asked for.
+# At each of their points some programs wait until others are really asleep, and awake again: some
+# milliseconds. So they take fewer points, unless all are asked for.
 stride_of()
 {
 	stride=${BROOD_STRIDE:-1}
-	[ "$1" != step_sync ] || [ "$stride" -eq 1 ] || stride=$((16 * stride + 1))
+	if [ "$stride" -gt 1 ]; then
+		case $1 in
+		step_sync | step_wait) stride=$((16 * stride + 1)) ;;
+		step_pairs | step_pipe) stride=$((4 * stride + 1)) ;;
+		esac
+	fi
 	echo "$stride"
 }
 
