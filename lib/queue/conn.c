@@ -1,0 +1,495 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Connections: messages through the ring that the other end receives from (ring_bytes.c).
+ *
+ * A message up to half of the ring is one message of the ring, WHOLE. A longer one is FIRST, with a
+ * header, and then MORE until all is there; so a receiver can take the first piece while the sender
+ * waits for room. Pieces of one message have no others among them:
+ *
+ *	sender     0 or gone -> me   CAS, for the time of each send; 0 when it is done
+ *	receiver   0 or gone -> me   CAS, for the time of a message in pieces
+ *
+ * FIRST and MORE are taken by the receiver alone; WHOLE by anybody. All are taken in the order of
+ * the ring, so what comes behind the pieces waits for them.
+ *
+ * A sender that dies, or gives up in time, leaves FIRST and perhaps some MORE, and its token is no
+ * longer the sender, or is gone. The receiver within such a message sees that, having looked once more,
+ * or finds another FIRST or a WHOLE where MORE should be: it forgets the message and begins again. Who comes
+ * later drops a FIRST whose rest is not there and will not come, and a MORE that has no FIRST before it.
+ *
+ * A receiver that dies holds one piece: that comes again, as in any ring. If it was FIRST, the next
+ * receiver gets the whole message. If it was MORE, or none, the rest is dropped: the
+ * pieces before are gone. Who takes the place of a gone receiver has to look from the head.
+ *
+ * Dying after each store: the tokens tell who is gone, all else is the ring's.
+ *
+ * End of file: nothing is there, nobody holds the other end (V1), and, having looked again from the head,
+ * there still is nothing: what a holder sent, it sent before it closed or died.
+ *
+ * Edges (doc/memory-model.md). V2: sender and receiver are released by their stores and acquired by the
+ * CAS; the receiver's look whether the sender still sends acquires, before it looks for its last
+ * piece. W7: both are given up by a plain store.
+ */
+#include <string.h>
+
+#include "queue/pipe.h"
+
+enum { WHOLE, FIRST, MORE };
+
+#define PIECE_SHARE 4u		/* pieces that the ring holds */
+#define TRIES 1000u
+
+struct header {			/* of FIRST */
+	uint64_t total;
+	uint64_t sender;
+};
+
+struct transfer {
+	struct conn_call call;
+	struct bytes bytes;
+	struct direction *direction;
+	int64_t timeout;
+	/* sending */
+	size_t length;		/* of the piece at hand */
+	struct place place;
+	/* receiving */
+	int (*attempt)(struct transfer *transfer);
+	size_t room;
+	struct taking taking;
+	struct header header;	/* of a FIRST at the front */
+};
+
+/* Enter as one who sends, or receives. */
+static int enter(struct brood_conn *conn, struct transfer *t, bool sends)
+{
+	int result = brood__conn_enter(conn, &t->call);
+	uint32_t to;
+
+	if (brood__unlikely(result))
+		return result;
+	to = sends ? !t->call.end : t->call.end;
+	t->direction = &t->call.pipe->directions[to];
+	result = brood__conn_ring(&t->call, to, &t->bytes);
+	if (brood__unlikely(result))
+		brood__object_leave(&t->call.inside);
+	return result;
+}
+
+static bool alive(const struct transfer *t)
+{
+	return brood__object_alive(t->call.inside.segment, t->call.pipe, BROOD__KIND_PIPE);
+}
+
+static struct brood__members *members_of(const struct transfer *t)
+{
+	return &t->call.inside.segment->members;
+}
+
+/* Wait; what is left of a time counts for all waits of the call. */
+static int wait_on(struct transfer *t, struct brood__wait wait, ssize_t (*attempt)(void *))
+{
+	if (t->timeout != BROOD_FOREVER && !brood__no_wait(t->timeout) && t->timeout > 0)
+		t->timeout = brood_until(brood__deadline(t->timeout));
+	wait.timeout = t->timeout;
+	return (int)brood__wait(&wait, attempt, t);
+}
+
+static struct brood__wait turn(const struct transfer *t, struct brood__waitlist *list)
+{
+	return (struct brood__wait){
+		.members = members_of(t),
+		.list = list,
+		.watched = brood__everybody,
+		.light = true,
+		.me = t->call.inside.me,
+	};
+}
+
+static bool free_for_me(const struct transfer *t, uint64_t word)
+{
+	return !word || word == t->call.token || brood__token_gone(members_of(t), word);
+}
+
+/* V2 */
+static bool become(const struct transfer *t, _Atomic uint64_t *who, uint64_t *before)
+{
+	*before = atomic_load_explicit(who, memory_order_relaxed);
+	return free_for_me(t, *before) &&
+	       atomic_compare_exchange_strong_explicit(who, before, t->call.token,
+						       memory_order_acq_rel, memory_order_relaxed);
+}
+
+static void give_up(const struct transfer *t, _Atomic uint64_t *who, struct brood__waitlist *list)
+{
+	atomic_store_explicit(who, 0, memory_order_release);	/* V2 */
+	brood__notify_light(members_of(t), list);
+}
+
+/* ---- send ---- */
+
+static ssize_t try_sender(void *arg)
+{
+	struct transfer *t = arg;
+	uint64_t before;
+
+	if (brood__unlikely(!alive(t)))
+		return -ESTALE;
+	if (brood__unlikely(!brood__conn_held(&t->call, !t->call.end)))
+		return -EPIPE;
+	return become(t, &t->direction->sender, &before) ? 0 : -EAGAIN;
+}
+
+static ssize_t try_room(void *arg)
+{
+	struct transfer *t = arg;
+
+	if (brood__unlikely(!alive(t)))
+		return -ESTALE;
+	if (brood__unlikely(!brood__conn_held(&t->call, !t->call.end)))
+		return -EPIPE;
+	return brood__bytes_claim(&t->bytes, t->length, &t->place);
+}
+
+static int make_room(struct transfer *t, size_t length)
+{
+	int result;
+
+	t->length = length;
+	result = brood__bytes_claim(&t->bytes, length, &t->place);
+	if (brood__likely(result == 0))
+		bytes_at_once(&t->bytes.ring->put_streak);
+	else if (result == -EAGAIN)
+		result = wait_on(t, brood__bytes_writing(&t->bytes, length, 0), try_room);
+	return result;
+}
+
+static int send_whole(struct transfer *t, const void *data, size_t length)
+{
+	int result = make_room(t, length);
+
+	if (brood__unlikely(result))
+		return result;
+	if (length)
+		memcpy(bytes_at(&t->bytes, t->place.position), data, length);
+	brood__bytes_commit(&t->bytes, &t->place, WHOLE, length);
+	return 0;
+}
+
+static int send_pieces(struct transfer *t, const char *data, size_t length)
+{
+	const size_t most = (t->bytes.granules + PIECE_SHARE - 1) / PIECE_SHARE * GRANULE;
+	struct header header = { length, t->call.token };
+	size_t before = sizeof(header), sent = 0;
+
+	while (sent < length) {
+		size_t n = length - sent < most - before ? length - sent : most - before;
+		int result = make_room(t, before + n);
+		char *to;
+
+		if (result)
+			return result;
+		to = bytes_at(&t->bytes, t->place.position);
+		memcpy(to, &header, before);
+		memcpy(to + before, data + sent, n);
+		brood__bytes_commit(&t->bytes, &t->place, before ? FIRST : MORE, before + n);
+		sent += n;
+		before = 0;
+	}
+	return 0;
+}
+
+int brood_conn_send(struct brood_conn *conn, const void *data, size_t length, int64_t timeout)
+{
+	struct transfer t = { .timeout = timeout };
+	int result = enter(conn, &t, true);
+
+	if (brood__unlikely(result))
+		return result;
+	result = data || !length ? (int)try_sender(&t) : -EINVAL;
+	if (brood__unlikely(result == -EAGAIN))
+		result = wait_on(&t, turn(&t, &t.direction->senders), try_sender);
+	if (brood__likely(result == 0)) {
+		result = length <= bytes_capacity(&t.bytes) / 2 ? send_whole(&t, data, length) :
+								  send_pieces(&t, data, length);
+		give_up(&t, &t.direction->sender, &t.direction->senders);
+	}
+	brood__object_leave(&t.call.inside);
+	return result;
+}
+
+/* ---- pieces ---- */
+
+static int peek(struct transfer *t)
+{
+	t->taking = (struct taking){ .tags = 0 };
+	return brood__bytes_take(&t->bytes, &t->taking);
+}
+
+static int take(struct transfer *t, unsigned int tag, size_t room)
+{
+	t->taking = (struct taking){ .room = room, .tags = 1u << tag };
+	return brood__bytes_take(&t->bytes, &t->taking);
+}
+
+/* Dead readers' messages may lie before what has been taken: look there. */
+static void look_from_head(const struct transfer *t)
+{
+	atomic_fetch_or_explicit(&t->bytes.ring->orphans, 1, memory_order_acq_rel);
+}
+
+static void no_receiver(const struct transfer *t)
+{
+	give_up(t, &t->direction->receiver, &t->direction->receivers);
+}
+
+/* Whether the sender of the message at hand is still at it. */
+static bool is_sending(const struct transfer *t)
+{
+	uint64_t sender = atomic_load_explicit(&t->direction->sender, memory_order_acquire); /* V2 */
+
+	return sender && sender == t->header.sender && !brood__token_gone(members_of(t), sender);
+}
+
+/* A FIRST at the front whose rest will not come. */
+static bool is_half(struct transfer *t)
+{
+	uint64_t position = t->taking.place.position, note = t->taking.note;
+	uint64_t got = note_length(note) - sizeof(t->header);
+
+	if (is_sending(t))
+		return false;
+	while (got < t->header.total) {
+		if (!brood__bytes_next(&t->bytes, &position, &note) || note_tag(note) != MORE)
+			return true;
+		got += note_length(note);
+	}
+	return got != t->header.total;
+}
+
+/* Only by the receiver, so that it stays there: whether the front is a FIRST that is worth it. */
+static bool read_header(struct transfer *t)
+{
+	if (note_tag(t->taking.note) != FIRST || note_length(t->taking.note) < sizeof(t->header))
+		return false;
+	memcpy(&t->header, bytes_at(&t->bytes, t->taking.place.position), sizeof(t->header));
+	return t->header.total <= SIZE_MAX / 2 && !is_half(t);
+}
+
+/*
+ * There are pieces at the front. 0: a FIRST, and we are the receiver; -EBUSY somebody else is;
+ * -EINPROGRESS look again.
+ */
+static int find_first(struct transfer *t)
+{
+	uint64_t before;
+
+	if (!become(t, &t->direction->receiver, &before))
+		return free_for_me(t, before) ? -EINPROGRESS : -EBUSY;
+	if (before)
+		look_from_head(t);
+	if (peek(t) == -EBUSY && note_tag(t->taking.note) != WHOLE) {
+		if (read_header(t))
+			return 0;
+		if (take(t, note_tag(t->taking.note) & 31, SIZE_MAX) == 0)
+			brood__bytes_release(&t->bytes, &t->taking.place);
+	}
+	no_receiver(t);
+	return -EINPROGRESS;
+}
+
+static ssize_t try_more(void *arg)
+{
+	struct transfer *t = arg;
+	bool sending = is_sending(t);
+	int result;
+
+	if (brood__unlikely(!alive(t)))
+		return -ESTALE;
+	result = take(t, MORE, SIZE_MAX);
+	return result == -EBUSY || (result == -EAGAIN && !sending) ? -EINPROGRESS : result;
+}
+
+/* The receiver has leased a FIRST. The length; -EINPROGRESS when it was only half of a message. */
+static ssize_t receive_pieces(struct transfer *t, char *data)
+{
+	size_t got = 0, skip = sizeof(t->header);
+	int result = 0;
+
+	for (;;) {
+		const struct place *place = &t->taking.place;
+		size_t n = note_length(t->taking.note) - skip;
+
+		if (note_length(t->taking.note) < skip)
+			return -EPROTO;
+		if (n > t->header.total - got)
+			n = t->header.total - got;
+		if (n)
+			memcpy(data + got, bytes_at(&t->bytes, place->position) + skip, n);
+		brood__bytes_release(&t->bytes, place);
+		got += n;
+		skip = 0;
+		if (got == t->header.total)
+			return (ssize_t)got;
+		result = (int)try_more(t);
+		if (result == -EAGAIN) {
+			int64_t timeout = t->timeout;
+
+			t->timeout = BROOD_FOREVER;
+			result = wait_on(t, brood__bytes_reading(&t->bytes, 0), try_more);
+			t->timeout = timeout;
+		}
+		if (result)
+			return result;
+	}
+}
+
+/* ---- receive ---- */
+
+/* What is at the front: 0 and a length in header.total, not leased; errors as of find_first. */
+static int look_at_front(struct transfer *t)
+{
+	int result = peek(t);
+
+	if (result != -EBUSY)
+		return result;
+	if (note_tag(t->taking.note) == WHOLE) {
+		t->header.total = note_length(t->taking.note);
+	} else {
+		result = find_first(t);
+		if (result)
+			return result;
+		no_receiver(t);
+	}
+	/* Who was woken for it does not take it. */
+	brood__notify_light(members_of(t), &t->bytes.ring->readers);
+	return 0;
+}
+
+/* The first message leased, or its FIRST, and we are the receiver; errors as of find_first. */
+static int lease(struct transfer *t)
+{
+	int result = take(t, WHOLE, t->room);
+
+	if (brood__likely(result != -EBUSY))
+		return result;
+	result = find_first(t);
+	if (result)
+		return result;
+	result = t->header.total > t->room ? -EMSGSIZE : take(t, FIRST, SIZE_MAX);
+	if (result)
+		no_receiver(t);
+	if (result == -EMSGSIZE)
+		brood__notify_light(members_of(t), &t->bytes.ring->readers);
+	return result == -EAGAIN || result == -EBUSY ? -EINPROGRESS : result;
+}
+
+/* At once or not at all: -EBUSY means that pieces are somebody else's. */
+static ssize_t try_receive(void *arg)
+{
+	struct transfer *t = arg;
+	int result = -EAGAIN;
+	bool ended = false;
+
+	for (unsigned int tries = 0; tries < TRIES; tries++) {
+		if (brood__unlikely(!alive(t)))
+			return -ESTALE;
+		result = t->attempt(t);
+		if (brood__likely(result != -EAGAIN && result != -EINPROGRESS))
+			break;
+		if (result == -EINPROGRESS)
+			continue;
+		if (ended)
+			return -EPIPE;
+		if (brood__likely(brood__conn_held(&t->call, !t->call.end)))
+			return -EAGAIN;
+		ended = true;
+		brood__member_sweep(members_of(t));
+		look_from_head(t);
+	}
+	return result == -EINPROGRESS ? -EAGAIN : result;
+}
+
+static ssize_t try_turn(void *arg)
+{
+	struct transfer *t = arg;
+
+	if (!alive(t))
+		return -ESTALE;
+	return free_for_me(t, atomic_load_explicit(&t->direction->receiver,
+						   memory_order_acquire)) ? 0 : -EAGAIN;
+}
+
+static int receive(struct transfer *t)
+{
+	int result = (int)try_receive(t);
+
+	if (brood__likely(result == 0))
+		bytes_at_once(&t->bytes.ring->get_streak);
+	if (result == -EAGAIN && brood__no_wait(t->timeout))
+		return brood__member_sweep(members_of(t)) ? (int)try_receive(t) : -EAGAIN;
+	while (result == -EAGAIN || result == -EBUSY) {
+		if (result == -EAGAIN)
+			result = wait_on(t, brood__bytes_reading(&t->bytes, 0), try_receive);
+		if (result != -EBUSY)
+			return result;
+		/* Whom a piece has woken must not be us. */
+		brood__notify_light(members_of(t), &t->bytes.ring->readers);
+		result = wait_on(t, turn(t, &t->direction->receivers), try_turn);
+		if (result == 0)
+			result = (int)try_receive(t);
+		else
+			return result;
+	}
+	return result;
+}
+
+ssize_t brood_conn_recv(struct brood_conn *conn, void *data, size_t size, int64_t timeout)
+{
+	struct transfer t = { .timeout = timeout, .room = size, .attempt = lease };
+	ssize_t result = enter(conn, &t, false);
+
+	if (brood__unlikely(result))
+		return result;
+	result = data || !size ? -EINPROGRESS : -EINVAL;
+	while (result == -EINPROGRESS) {
+		result = receive(&t);
+		if (brood__unlikely(result))
+			break;
+		if (brood__likely(note_tag(t.taking.note) == WHOLE)) {
+			result = (ssize_t)note_length(t.taking.note);
+			if (result)
+				memcpy(data, bytes_at(&t.bytes, t.taking.place.position),
+				       (size_t)result);
+			brood__bytes_release(&t.bytes, &t.taking.place);
+		} else {
+			result = receive_pieces(&t, data);
+			no_receiver(&t);
+		}
+	}
+	brood__object_leave(&t.call.inside);
+	return result;
+}
+
+int brood_conn_poll(struct brood_conn *conn, int64_t timeout)
+{
+	struct transfer t = { .timeout = timeout, .attempt = look_at_front };
+	int result = enter(conn, &t, false);
+
+	if (result)
+		return result;
+	result = receive(&t);
+	brood__object_leave(&t.call.inside);
+	return result == -EPIPE ? 0 : result;
+}
+
+ssize_t brood_conn_next_length(struct brood_conn *conn)
+{
+	struct transfer t = { .attempt = look_at_front };
+	ssize_t result = enter(conn, &t, false);
+
+	if (result)
+		return result;
+	result = receive(&t);
+	brood__object_leave(&t.call.inside);
+	return result ? result : (ssize_t)t.header.total;
+}
