@@ -32,18 +32,19 @@
  * one wakes in vain.
  *
  * Dying inside. A notifier that dies between publishing and waking leaves sleepers asleep: the
- * sweep of a member wakes every user of every object that the member used, bit or no bit. Whoever
- * sleeps watches the life words of the object's users in the same futex_waitv, and the kernel
- * wakes one of those sleepers at the death; it sweeps, and so wakes the others. If it dies first,
- * its own death wakes the next. A wake-up that was given to a member which then died is made good
- * in the same way. Who begins to use an object wakes its sleepers once, so that they watch it
- * too. A waiter that dies leaves its bit: a notifier that picks it wakes nobody and goes on to
- * the next; the sweep clears it.
+ * sweep of a member wakes all sleepers of the segment, bit or no bit. Whoever sleeps watches the
+ * life words of all members in the same futex_waitv, and the kernel wakes one of those sleepers at
+ * the death; it sweeps, and so wakes the others. If it dies first, its own death wakes the next:
+ * that is why all watch all, though most deaths do not concern them. A wake-up that was given to a
+ * member which then died is made good in the same way. Who joins wakes all sleepers once, so that
+ * they watch it too. A waiter that dies leaves its bit: a notifier that picks it wakes nobody and
+ * goes on to the next.
  *
- * Being stopped inside. A notifier stopped before the system call leaves the bit for others. Two
+ * Being stopped inside. A notifier stopped before the system call leaves the bit for others. Three
  * windows of a few instructions remain: a notifier stopped after the call when the waiter was
- * about to sleep, and a waiter stopped between being woken and looking. Whoever sleeps looks by
- * itself every 100 ms.
+ * about to sleep, a waiter stopped between being woken and looking, and a thread that ends and is
+ * killed when its entry is free and it has not yet woken who waits for that. Whoever sleeps looks
+ * by itself every 100 ms.
  *
  * How long to spin: parking costs both sides about 40 us across cores, so up to 20 us of looking is
  * no more than what it may save. After the first microsecond every look is followed by a
@@ -55,14 +56,12 @@
  */
 #include <errno.h>
 
-#include "wait/wait.h"
+#include "wait/bell.h"
 
 enum {
 	CLOSE_PAUSES = 200,		/* before the first yield, or two looks */
 	YIELDS_AT_LEAST = 2,
 	SPIN_NS = 20000,
-	BACKSTOP_NS = 100000000,
-	UNFENCED_NS = 1000000,	/* the same, for want of membarrier(2) */
 };
 
 static bool unpark(struct brood__members *members, uint32_t id)
@@ -73,29 +72,57 @@ static bool unpark(struct brood__members *members, uint32_t id)
 	return brood__futex_wake(park, 1) > 0;
 }
 
+void brood__make_look(struct brood__members *members, uint32_t id)
+{
+	if (!unpark(members, id) && brood__has_bells(members, id))
+		brood__bell_alarm(members, id);
+}
+
 /* A list by the name that all processes have for it; never 0. */
-static uint32_t name_of(const struct brood__members *members, const struct brood__waitlist *list)
+uint32_t brood__list_name(const struct brood__members *members, const struct brood__waitlist *list)
 {
 	return (uint32_t)(((uintptr_t)list - (uintptr_t)members->table) >> 2) | 1;
 }
 
 /*
- * One of the members whose bits are set in word, if any of them could be woken that sleeps on this
- * list.
+ * Wake this member, which has its bit in the list. Whether that was as good as needed: it sleeps on
+ * this list alone, so it takes what was published.
  */
+static bool wake_this(struct brood__members *members, struct brood__waitlist *list, uint32_t id)
+{
+	struct brood__member *entry = &members->table[id];
+	uint32_t name = brood__list_name(members, list), arming = 0, on = name;
+	bool bells = brood__has_bells(members, id), woken;
+
+	if (bells) {
+		arming = atomic_load_explicit(&entry->arming, memory_order_seq_cst);	/* F1 */
+		on = atomic_load_explicit(&entry->asleep, memory_order_seq_cst);
+		if (on != name && on != BROOD__ON_MANY && brood__bell_ring(members, list, id))
+			return false;
+	}
+	woken = brood__futex_clear_and_wake(&list->mask[id / 32], id % 32, &entry->park) > 0 ||
+		unpark(members, id);
+	if (woken && atomic_load_explicit(&entry->asleep, memory_order_relaxed) == name)
+		return true;
+	if (!woken && on == BROOD__ON_MANY && bells)
+		brood__bell_alarm(members, id);
+	/* It has armed the bell anew, and perhaps we have just cleared that. */
+	if (bells && atomic_load_explicit(&entry->arming, memory_order_seq_cst) != arming)
+		brood__bell_ring(members, list, id);
+	return false;
+}
+
+/* One of the members whose bits are set in word, and all before it that only look. */
 static bool wake_in(struct brood__members *members, struct brood__waitlist *list, uint32_t i,
 		    uint32_t word)
 {
 	for (; word; word &= word - 1) {
-		uint32_t bit = (uint32_t)__builtin_ctz(word), id = i * 32 + bit;
+		uint32_t id = i * 32 + (uint32_t)__builtin_ctz(word);
 
 		if (id >= members->max)
 			return false;
 		__builtin_prefetch(&members->table[id].asleep);	/* while the kernel works */
-		if ((brood__futex_clear_and_wake(&list->mask[i], bit, &members->table[id].park) > 0 ||
-		     unpark(members, id)) &&
-		    atomic_load_explicit(&members->table[id].asleep, memory_order_relaxed) ==
-			    name_of(members, list)) {
+		if (wake_this(members, list, id)) {
 			atomic_store_explicit(&list->last, id, memory_order_relaxed);
 			return true;
 		}
@@ -124,7 +151,20 @@ void brood__wake_all(struct brood__members *members, const _Atomic uint32_t *mas
 {
 	for (uint32_t id = 0; id < members->max; id++)
 		if (brood__mask_has(mask, id))
-			unpark(members, id);
+			brood__make_look(members, id);
+}
+
+void brood__wake_list(struct brood__members *members, struct brood__waitlist *list)
+{
+	_Atomic uint32_t taken[BROOD__MASK_WORDS];
+
+	for (uint32_t id = 0; id < members->max; id++)
+		if (brood__has_bells(members, id) && brood__mask_has(list->mask, id))
+			brood__bell_ring(members, list, id);
+	for (uint32_t i = 0; i < BROOD__MASK_WORDS; i++)
+		atomic_init(&taken[i], atomic_exchange_explicit(&list->mask[i], 0,
+								memory_order_seq_cst));
+	brood__wake_all(members, taken);
 }
 
 const _Atomic uint32_t brood__everybody[BROOD__MASK_WORDS] = {
@@ -138,8 +178,9 @@ void brood__wake_sleepers(struct brood__members *members)
 
 	atomic_thread_fence(memory_order_seq_cst);	/* W6 */
 	for (uint32_t id = 0; id < used && id < members->max; id++)
-		if (atomic_load_explicit(&members->table[id].asleep, memory_order_relaxed))
-			unpark(members, id);
+		if (atomic_load_explicit(&members->table[id].asleep, memory_order_relaxed) ||
+		    brood__has_bells(members, id))
+			brood__make_look(members, id);
 }
 
 static void pause_for(unsigned int pauses)
@@ -148,11 +189,10 @@ static void pause_for(unsigned int pauses)
 		brood__relax();
 }
 
-/* Looks, then looks and yields. The clock is first read when the looks alone were in vain. */
-static ssize_t spin(const struct brood__wait *wait, ssize_t (*attempt)(void *), void *arg,
+ssize_t brood__spin(unsigned int gather, int64_t timeout, ssize_t (*attempt)(void *), void *arg,
 		    int64_t *deadline)
 {
-	const unsigned int pauses = wait->gather ? wait->gather : 1;
+	const unsigned int pauses = gather ? gather : 1;
 	int64_t now, end;
 	ssize_t result;
 
@@ -162,7 +202,7 @@ static ssize_t spin(const struct brood__wait *wait, ssize_t (*attempt)(void *), 
 		if (result != -EAGAIN)
 			return result;
 	}
-	*deadline = brood__deadline(wait->timeout);
+	*deadline = brood__deadline(timeout);
 	now = brood_now();
 	end = now + SPIN_NS < *deadline ? now + SPIN_NS : *deadline;
 	for (unsigned int yields = 0; yields < YIELDS_AT_LEAST || brood_now() < end; yields++) {
@@ -174,19 +214,15 @@ static ssize_t spin(const struct brood__wait *wait, ssize_t (*attempt)(void *), 
 	return -EAGAIN;
 }
 
-/*
- * The lives of those whose death may matter: onto the set that has n words, how many it has then.
- */
-static unsigned int gather_lives(const struct brood__wait *wait, struct brood__futex *set,
-				 unsigned int n)
+unsigned int brood__gather_lives(struct brood__members *members, uint32_t me,
+				 const _Atomic uint32_t *watched, struct brood__futex *set,
+				 unsigned int n, unsigned int most)
 {
-	struct brood__members *members = wait->members;
-
 	/* From the next id on, so that many sleepers together watch more than one set holds. */
-	for (uint32_t k = 1; wait->watched && k < members->max && n < BROOD__FUTEX_MANY; k++) {
-		uint32_t id = (wait->me + k) % members->max;
+	for (uint32_t k = 1; watched && k < members->max && n < most; k++) {
+		uint32_t id = (me + k) % members->max;
 
-		if (!brood__mask_has(wait->watched, id) ||	/* W5 */
+		if (!brood__mask_has(watched, id) ||
 		    brood__life_of(members, id) == 0)
 			continue;
 		/* Somebody sweeps this one, and wakes us then, if it does not die itself. */
@@ -200,8 +236,9 @@ static unsigned int gather_lives(const struct brood__wait *wait, struct brood__f
 	return n;
 }
 
-static void sleep_on(const struct brood__futex *set, unsigned int n, int64_t deadline,
-		     int64_t most)
+/* The first `parks` words are the caller's own. */
+void brood__sleep_on(const struct brood__futex *set, unsigned int n, unsigned int parks,
+		     int64_t deadline, int64_t most)
 {
 	int64_t backstop = brood_now() + most;
 	int result;
@@ -210,7 +247,7 @@ static void sleep_on(const struct brood__futex *set, unsigned int n, int64_t dea
 		backstop = deadline;
 	result = brood__futex_sleep(set, n, backstop);
 	if (result != 0 && result != -ETIMEDOUT && result != -EINTR)
-		brood__futex_sleep(set, 1, backstop);	/* a kernel without futex_waitv */
+		brood__futex_sleep(set, parks, backstop);	/* a kernel without futex_waitv */
 }
 
 /*
@@ -226,31 +263,43 @@ static ssize_t look_and_sleep(const struct brood__wait *wait, ssize_t (*attempt)
 	_Atomic uint32_t *park = &members->table[wait->me].park;
 	bool late = deadline != BROOD__NO_DEADLINE && brood_now() >= deadline;
 	struct brood__futex set[BROOD__FUTEX_MANY];
-	int64_t most = BACKSTOP_NS;
+	int64_t most = BROOD__BACKSTOP_NS;
 	ssize_t result;
 	unsigned int n;
 
 	/* W4 */
 	set[0] = (struct brood__futex){ park, atomic_load_explicit(park, memory_order_acquire) };
-	atomic_store_explicit(&members->table[wait->me].asleep, name_of(members, wait->list),
-			      memory_order_relaxed);
+	atomic_store_explicit(&members->table[wait->me].asleep,
+			      brood__list_name(members, wait->list), memory_order_relaxed);
+	if (brood__unlikely(brood__self->bells != NULL))
+		brood__bell_arming(members, wait->me);
 	brood__mask_set(wait->list->mask, wait->me);
-	if (wait->light)
-		most = brood__fence_all_cpus() ? UNFENCED_NS : BACKSTOP_NS;	/* W7 */
+	if (wait->light)	/* W7 */
+		most = brood__fence_all_cpus() ? BROOD__UNFENCED_NS : BROOD__BACKSTOP_NS;
 	else
 		atomic_thread_fence(memory_order_seq_cst);	/* W3 */
-	n = gather_lives(wait, set, 1);
+	n = brood__gather_lives(members, wait->me, wait->watched, set, 1, BROOD__FUTEX_MANY);
 	result = attempt(arg);
 	if (result == -EAGAIN && brood__member_sweep(members))
 		result = attempt(arg);
 	if (result == -EAGAIN && !late) {
-		sleep_on(set, n, deadline, most);
-		/* The kernel wakes one for a death: it repairs even if it finds what it waits for. */
+		brood__sleep_on(set, n, 1, deadline, most);
+		/*
+		 * The kernel wakes one for a death: it repairs even if it finds what it waits for.
+		 */
 		brood__member_sweep(members);
 	}
 	brood__mask_clear(wait->list->mask, wait->me);
 	atomic_store_explicit(&members->table[wait->me].asleep, 0, memory_order_relaxed);
 	return result == -EAGAIN && late ? -ETIMEDOUT : result;
+}
+
+/* The caller may have a bell on the list. */
+static ssize_t settled(const struct brood__wait *wait, ssize_t result)
+{
+	if (brood__unlikely(brood__self->bells != NULL))
+		brood__bell_settle(wait->list);
+	return result;
 }
 
 ssize_t brood__wait(const struct brood__wait *wait, ssize_t (*attempt)(void *), void *arg)
@@ -259,9 +308,12 @@ ssize_t brood__wait(const struct brood__wait *wait, ssize_t (*attempt)(void *), 
 	ssize_t result;
 
 	if (brood__no_wait(wait->timeout))
-		return -EAGAIN;
-	result = spin(wait, attempt, arg, &deadline);
-	while (result == -EAGAIN)
+		return settled(wait, -EAGAIN);
+	result = brood__spin(wait->gather, wait->timeout, attempt, arg, &deadline);
+	if (result != -EAGAIN)
+		return result;
+	do
 		result = look_and_sleep(wait, attempt, arg, deadline);
-	return result;
+	while (result == -EAGAIN);
+	return settled(wait, result);
 }

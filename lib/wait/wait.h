@@ -20,7 +20,7 @@ struct brood__waitlist {	/* in shared memory; all zero is the empty list */
 
 static inline bool brood__mask_has(const _Atomic uint32_t *mask, uint32_t id)
 {
-	/* W2, W5 */
+	/* W2 */
 	return atomic_load_explicit(&mask[id / 32], memory_order_seq_cst) >> (id % 32) & 1;
 }
 
@@ -47,6 +47,13 @@ static inline bool brood__waitlist_any(const struct brood__waitlist *list)
 extern const _Atomic uint32_t brood__everybody[BROOD__MASK_WORDS];
 
 void brood__wake_one(struct brood__members *members, struct brood__waitlist *list);
+/*
+ * Wake all of the list, if there is any: as brood__notify, the caller has published. The bits go
+ * first: the one of a waiter that died here would cost a system call each time.
+ */
+void brood__wake_list(struct brood__members *members, struct brood__waitlist *list);
+/* Make this member look again, wherever it sleeps. */
+void brood__make_look(struct brood__members *members, uint32_t id);
 /* Make every member of the mask look again, if it sleeps. */
 void brood__wake_all(struct brood__members *members, const _Atomic uint32_t *mask);
 
@@ -101,5 +108,26 @@ struct brood__wait {
  * more after the time is over.
  */
 ssize_t brood__wait(const struct brood__wait *wait, ssize_t (*attempt)(void *), void *arg);
+
+/* ---- parts of it, for who waits on many lists at once (many.c) ---- */
+
+/* In place of a list's name in `asleep`: on many; it only looks, and another is woken as well. */
+#define BROOD__ON_MANY 2u
+
+#define BROOD__BACKSTOP_NS 100000000	/* who sleeps looks by itself */
+#define BROOD__UNFENCED_NS 1000000	/* the same, for want of membarrier(2) */
+
+uint32_t brood__list_name(const struct brood__members *members, const struct brood__waitlist *list);
+/* Looks, then looks and yields. The clock is first read when the looks alone were in vain. */
+ssize_t brood__spin(unsigned int gather, int64_t timeout, ssize_t (*attempt)(void *), void *arg,
+		    int64_t *deadline);
+/*
+ * The lives of those whose death may matter: onto the set that has n words, how many it has then.
+ */
+unsigned int brood__gather_lives(struct brood__members *members, uint32_t me,
+				 const _Atomic uint32_t *watched, struct brood__futex *set,
+				 unsigned int n, unsigned int most);
+void brood__sleep_on(const struct brood__futex *set, unsigned int n, unsigned int parks,
+		     int64_t deadline, int64_t most);
 
 #endif

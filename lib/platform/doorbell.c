@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Descriptors to sleep on: doorbells, sets of descriptors.
+ *
+ * A doorbell is a UNIX datagram socket with an abstract name, made of two numbers. Whoever knows
+ * them can ring it by an empty datagram, related to its owner or not; nothing has to be handed
+ * over, and nothing is left in the file system. An eventfd is cheaper by a microsecond, but to
+ * reach another process's one has to be given it.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "platform/platform.h"
+
+enum { DRAIN_MOST = 1000 };	/* the kernel queues 10, by default, and it may be more */
+
+static char *write_hex(char *at, uint64_t number, int digits)
+{
+	for (int shift = 4 * (digits - 1); shift >= 0; shift -= 4)
+		*at++ = "0123456789abcdef"[number >> shift & 15];
+	return at;
+}
+
+/* "brood-NUMBER-NAME", behind a zero. */
+static socklen_t name_it(struct sockaddr_un *address, uint64_t number, uint32_t name)
+{
+	static const char prefix[] = "brood-";
+	char *at = address->sun_path;
+
+	address->sun_family = AF_UNIX;
+	*at++ = 0;
+	memcpy(at, prefix, sizeof(prefix) - 1);
+	at = write_hex(at + sizeof(prefix) - 1, number, 16);
+	*at++ = '-';
+	at = write_hex(at, name, 8);
+	return (socklen_t)(at - (char *)address);
+}
+
+static int dgram_socket(void)
+{
+	return socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+}
+
+int brood__doorbell_make(uint64_t number, uint32_t name)
+{
+	struct sockaddr_un address;
+	socklen_t length = name_it(&address, number, name);
+	int fd = dgram_socket();
+
+	if (fd < 0)
+		return -errno;
+	if (bind(fd, (struct sockaddr *)&address, length)) {
+		int error = errno;
+
+		close(fd);
+		return -error;
+	}
+	return fd;
+}
+
+/*
+ * One socket a process, made when first needed, sends all. The program may have closed it, and its
+ * number be another file's: an empty datagram to a UNIX address harms none, and if it cannot be
+ * sent by this, then by a new one. A forked child makes its own.
+ */
+static _Atomic int sender = -1;
+
+static void forget_sender(void)
+{
+	int fd = atomic_exchange_explicit(&sender, -1, memory_order_relaxed);
+
+	if (fd >= 0)
+		close(fd);
+}
+
+static void after_forks(void) __attribute__((constructor));
+static void after_forks(void)
+{
+	pthread_atfork(NULL, NULL, forget_sender);
+}
+
+static int new_sender(int old)
+{
+	int fd = dgram_socket();
+
+	if (fd >= 0 && !atomic_compare_exchange_strong_explicit(&sender, &old, fd,
+								memory_order_relaxed,
+								memory_order_relaxed)) {
+		close(fd);	/* another thread was quicker */
+		fd = old;
+	}
+	return fd;
+}
+
+static int send_by(int fd, const struct sockaddr_un *address, socklen_t length)
+{
+	if (fd < 0)
+		return fd;
+	return sendto(fd, NULL, 0, MSG_DONTWAIT | MSG_NOSIGNAL, (const struct sockaddr *)address,
+		      length) ? -errno : 0;
+}
+
+/*
+ * -EAGAIN is either that the doorbell's queue is full, which is as good as rung, or that too many
+ * datagrams of this sender lie unread somewhere: a socket of its own tells.
+ */
+static int send_alone(const struct sockaddr_un *address, socklen_t length)
+{
+	int fd = dgram_socket();
+	int result = fd < 0 ? -errno : send_by(fd, address, length);
+
+	if (fd >= 0)
+		close(fd);
+	return result == -EAGAIN ? 0 : result;
+}
+
+int brood__doorbell_ring(uint64_t number, uint32_t name)
+{
+	struct sockaddr_un address;
+	socklen_t length = name_it(&address, number, name);
+	int fd = atomic_load_explicit(&sender, memory_order_relaxed);
+	int result = send_by(fd, &address, length);
+
+	if (result == -EAGAIN)
+		return send_alone(&address, length);
+	if (result == 0 || result == -ECONNREFUSED)
+		return result;
+	fd = new_sender(fd);
+	return fd < 0 ? -EMFILE : send_by(fd, &address, length);
+}
+
+/* Nothing is read: should the program have closed it, its number may be another socket's. */
+void brood__doorbell_drain(int fd)
+{
+	for (int i = 0; i < DRAIN_MOST && recv(fd, NULL, 0, MSG_DONTWAIT) == 0; i++)
+		;
+}
+
+uint64_t brood__random(void)
+{
+	uint64_t number = 0;
+
+	while (number == 0)
+		if (getrandom(&number, sizeof(number), 0) != sizeof(number))
+			number = (uint64_t)brood_now() << 20 ^ (uint64_t)gettid();
+	return number;
+}
+
+int brood__set_make(void)
+{
+	int fd = epoll_create1(EPOLL_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
+}
+
+int brood__set_add(int set, int fd)
+{
+	struct epoll_event event = { .events = EPOLLIN };
+
+	return epoll_ctl(set, EPOLL_CTL_ADD, fd, &event) ? -errno : 0;
+}
+
+int brood__poll(struct pollfd *fds, size_t n, int64_t deadline)
+{
+	struct timespec left = { 0 };
+	int64_t ns = deadline && deadline != BROOD__NO_DEADLINE ? deadline - brood_now() : 0;
+	int result;
+
+	if (ns > 0) {
+		left.tv_sec = ns / 1000000000;
+		left.tv_nsec = ns % 1000000000;
+	}
+	result = ppoll(fds, (nfds_t)n, deadline == BROOD__NO_DEADLINE ? NULL : &left, NULL);
+	return result < 0 ? -errno : result;
+}
