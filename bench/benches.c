@@ -15,11 +15,13 @@
 
 static const size_t line_sized[] = { 64, 0 };
 static const size_t large_sized[] = { 4096, 65536, 1 << 20, 0 };
+static const size_t bytes_sized[] = { 64, 4096, 65536, 1 << 20, 0 };
 static const unsigned int pair[] = { 1, 0 };
 static const unsigned int crowds[] = { 2, 4, 0 };
 static const unsigned int one_to_four[] = { 1, 2, 4, 0 };
 static const unsigned int one_or_four[] = { 1, 4, 0 };
 static const unsigned int two[] = { 2, 0 };
+static const unsigned int with_subscribers[] = { 2, 3, 5, 0 };
 
 const struct bench benches[] = {
 	{
@@ -70,6 +72,24 @@ const struct bench benches[] = {
 		.flags = BENCH_PINNED,
 		.produce = large_produce, .consume = large_consume,
 	}, {
+		.name = "queue.bytes",
+		.about = "the same with a ring of bytes beside the queues, and 64 bytes",
+		.sizes = bytes_sized, .shapes = pair, .batch = 1, .queues = 1,
+		.flags = BENCH_PINNED,
+		.produce = large_produce, .consume = large_consume,
+	}, {
+		.name = "pipe.pingpong",
+		.about = "round trip over two simplex pipes, both sides running",
+		.sizes = line_sized, .shapes = pair, .batch = 1, .queues = 2,
+		.flags = BENCH_PINNED, .figures = FIGURES_TRIP,
+		.produce = trip_produce, .consume = trip_consume,
+	}, {
+		.name = "pipe.stream",
+		.about = "one sender, one receiver, one message a call",
+		.sizes = line_sized, .shapes = pair, .batch = 1, .queues = 1,
+		.flags = BENCH_PINNED,
+		.produce = stream_produce, .consume = stream_consume,
+	}, {
 		.name = "queue.idle",
 		.about = "CPU use of a reader that waits for 2 s",
 		.sizes = line_sized, .shapes = pair, .batch = 1, .queues = 1,
@@ -77,6 +97,34 @@ const struct bench benches[] = {
 		.flags = BENCH_FAMILIES | BENCH_ONE_RUN | BENCH_CONSUMER_CPU,
 		.figures = FIGURES_CPU,
 		.produce = idle_produce, .consume = idle_consume,
+	}, {
+		.name = "wait.many",
+		.about = "a put every ms into the last of 1, 100, 1,000 queues: until who waits for"
+			 " all has it",
+		.sizes = line_sized, .shapes = pair, .batch = 1, .queues = 1,
+		.size_min = 3 * sizeof(uint64_t),
+		.flags = BENCH_PINNED | BENCH_MAILBOX | BENCH_CONSUMER_CPU,
+		.figures = FIGURES_SAMPLES,
+		.produce = rare_produce, .consume = paced_consume,
+	}, {
+		.name = "epoll.wake",
+		.about = "a put every ms: from just before it until the event loop has the message",
+		.sizes = line_sized, .shapes = pair, .batch = 1, .queues = 1,
+		.size_min = 3 * sizeof(uint64_t),
+		.flags = BENCH_PINNED | BENCH_MAILBOX | BENCH_CONSUMER_CPU,
+		.figures = FIGURES_SAMPLES,
+		.produce = rare_produce, .consume = paced_consume,
+	}, {
+		.name = "epoll.busy",
+		.about = "one producer, and a consumer in an event loop that is mostly busy",
+		.sizes = line_sized, .shapes = pair, .batch = 1, .queues = 1,
+		.flags = BENCH_PINNED | BENCH_MAILBOX,
+		.produce = stream_produce, .consume = stream_consume,
+	}, {
+		.name = "queue.broadcast",
+		.about = "one producer, and 1, 2, 4 subscribers that get all; a message put or got",
+		.sizes = line_sized, .shapes = with_subscribers, .batch = 1, .queues = 1,
+		.flags = BENCH_SYNC, .produce = sync_rounds,
 	}, {
 		.name = "sync.lock",
 		.about = "acquire, count up, release: by one, two, and four processes",
@@ -128,7 +176,7 @@ bool bench_takes(const struct bench *bench, const struct peer *peer, const struc
 		return false;
 	if (bench->flags & (BENCH_SYNC | BENCH_MAILBOX))
 		return peer->only && !strcmp(peer->only, bench->name);
-	if (peer->only)
+	if (peer->only && strncmp(bench->name, peer->only, strlen(peer->only)))
 		return false;
 	if ((traits & PEER_ONE_TO_ONE) && (shape->producers > 1 || shape->consumers > 1))
 		return false;

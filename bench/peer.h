@@ -62,17 +62,26 @@ struct peer {
 	int (*release)(void *queue);
 
 	/*
-	 * What is no queue but an object of synchronisation: the bench that it is for, n rounds of
-	 * worker `index`, and afterwards, in the parent, whether `rounds` of them were right.
+	 * The benches that it is for, by how their names begin; NULL = all of queues.
 	 */
 	const char *only;
+
+	/*
+	 * What is no queue but an object of synchronisation, for the one bench `only`: n rounds of
+	 * worker `index`, and afterwards, in the parent, whether `rounds` of them were right.
+	 */
 	int (*rounds)(void *object, unsigned int index, unsigned int n);
 	bool (*right)(void *object, uint64_t rounds);
 };
 
+extern const struct peer peer_brood_spsc;
 extern const struct peer peer_brood, peer_futex, peer_pipe, peer_seqpacket, peer_mq, peer_mutex;
+extern const struct peer peer_ring, peer_conn;
 extern const struct peer peer_ck, peer_ck_spsc, peer_boost, peer_wfcqueue;
+extern const struct peer peer_broadcast;
 extern const struct peer peer_sync[];	/* name NULL at the end */
+#define PEER_MANY 10
+extern const struct peer peer_many[PEER_MANY];
 extern const struct peer peer_rte, peer_rte_spsc, peer_rte_hts, peer_rte_rts;
 
 /* The peers of this build, brood first, NULL at the end; and the names of those that are not. */

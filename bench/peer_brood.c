@@ -20,7 +20,7 @@ struct context {
 	struct brood_message gets[BATCH_MAX];
 };
 
-static void *brood_bench_create(const struct shape *shape)
+static void *create(const struct shape *shape, bool one_to_one)
 {
 	struct context *context = calloc(1, sizeof *context);
 
@@ -29,11 +29,23 @@ static void *brood_bench_create(const struct shape *shape)
 	context->queue = brood_queue_create(&(struct brood_queue_opts){
 		.slots = shape->slots,
 		.max_bytes = shape->size,
+		.producers = one_to_one,
+		.consumers = one_to_one,
 	});
 	if (context->queue)
 		return context;
 	free(context);
 	return NULL;
+}
+
+static void *create_default(const struct shape *shape)
+{
+	return create(shape, false);
+}
+
+static void *create_one_to_one(const struct shape *shape)
+{
+	return create(shape, true);
 }
 
 static void brood_bench_destroy(void *queue)
@@ -136,7 +148,23 @@ static int release(void *queue)
 const struct peer peer_brood = {
 	.name = "brood",
 	.about = "brood_queue, default options",
-	.create = brood_bench_create,
+	.create = create_default,
+	.destroy = brood_bench_destroy,
+	.put = put,
+	.get = get,
+	.put_many = put_many,
+	.get_many = get_many,
+	.reserve = reserve,
+	.commit = commit,
+	.lease = lease,
+	.release = release,
+};
+
+const struct peer peer_brood_spsc = {
+	.name = "brood_spsc",
+	.about = "brood_queue, producers = 1, consumers = 1",
+	.traits = PEER_ONE_TO_ONE,
+	.create = create_one_to_one,
 	.destroy = brood_bench_destroy,
 	.put = put,
 	.get = get,

@@ -11,6 +11,10 @@
 
 const struct peer *const peers[] = {
 	&peer_brood,
+	&peer_brood_spsc,
+	&peer_broadcast,
+	&peer_ring,
+	&peer_conn,
 	&peer_futex,
 	&peer_pipe,
 	&peer_seqpacket,
@@ -32,6 +36,8 @@ const struct peer *const peers[] = {
 	&peer_rte_spsc,
 #endif
 	&peer_wfcqueue,
+	&peer_many[0], &peer_many[1], &peer_many[2], &peer_many[3], &peer_many[4],
+	&peer_many[5], &peer_many[6], &peer_many[7], &peer_many[8], &peer_many[9],
 	NULL,
 };
 

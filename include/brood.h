@@ -10,6 +10,8 @@
 
 #include <brood/barrier.h>
 #include <brood/base.h>
+#include <brood/broadcast.h>
+#include <brood/buffer.h>
 #include <brood/condition.h>
 #include <brood/contention.h>
 #include <brood/counter.h>
@@ -17,10 +19,13 @@
 #include <brood/handle.h>
 #include <brood/lock.h>
 #include <brood/once.h>
+#include <brood/pipe.h>
 #include <brood/process.h>
 #include <brood/queue.h>
+#include <brood/ring.h>
 #include <brood/rwlock.h>
 #include <brood/segment.h>
 #include <brood/semaphore.h>
+#include <brood/wait.h>
 
 #endif

@@ -87,6 +87,14 @@ BROOD_API int brood_event_wait(struct brood_event *event, int64_t timeout);
  */
 BROOD_API int brood_event_watch(struct brood_event *event, struct brood_contention *contention);
 
+/*
+ * A descriptor for event loops, readable when it is set, until brood_event_wait with a timeout of 0
+ * has said that it is not; all that brood_queue_fd says (brood/queue.h) holds. Close it by the
+ * second call. 0, -EBADF.
+ */
+BROOD_API int brood_event_fd(struct brood_event *event);
+BROOD_API int brood_event_fd_close(struct brood_event *event);
+
 #ifdef __cplusplus
 }
 #endif

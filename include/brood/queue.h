@@ -28,15 +28,30 @@
  * Order. Messages leave in the order in which they were put. Redelivered ones come first, once
  * the death has been noticed: by whoever waits, joins a child, or finds the queue empty.
  *
- * How it works, with the source of the ideas, is told at the top of lib/queue/swap_ring.c. put,
- * get and the in-place calls are lock-free; create with a name may wait for another member that
- * creates a queue of the same name at the same moment.
+ * One producer, one consumer. With the option producers = 1 the first member that puts, reserves
+ * or calls producer_begin is the producer, and others get -EBUSY until it is gone: until its thread
+ * or process has ended in whatever way, or it has called producer_end. The next that comes is the
+ * producer then, and nothing is lost. In the same way with consumers = 1 for who gets and leases;
+ * a consumer's place is free when it has ended. A thread may be both.
+ *
+ * With both, and neither joinable nor producers_end, the queue is several times as fast, and put
+ * and get are wait-free but for waiting for room or a message. Then there are these differences: one
+ * reservation and one lease at a time, and while there is one, other puts (gets) give -ENOBUFS; a
+ * lease keeps its place, so that room for one message is missing until it is released; messages in
+ * place are aligned to 8 bytes if max_bytes is less than 256. The option extra has no meaning.
+ * Memory: slots (the next power of two) + 1 messages, each with 8 bytes more, or 64 if max_bytes is
+ * 256 or more.
+ *
+ * How it works, with the source of the ideas, is told at the top of lib/queue/swap_ring.c, and of
+ * spsc_ring.c for one producer and one consumer. put, get and the in-place calls are lock-free;
+ * create with a name may wait for another member that creates a queue of the same name at the same
+ * moment.
  *
  * Errors that any call may return: -EINVAL (no queue at all, a null pointer), -EBADF (the pointer
  * is no queue of a segment that this process has), -ESTALE (it was destroyed), -EUSERS (member
  * limit), -ENOSPC (no memory for the member's buffer), -ENOBUFS (leases and reservations hold
- * all `extra` buffers and this member has no other), -EPROTO (the segment is damaged), -EDEADLK
- * (a signal handler interrupted a call).
+ * all `extra` buffers and this member has no other), -EBUSY (another one is the only producer, or
+ * consumer), -EPROTO (the segment is damaged), -EDEADLK (a signal handler interrupted a call).
  */
 #ifndef BROOD_QUEUE_H
 #define BROOD_QUEUE_H
@@ -45,6 +60,7 @@
 
 #include <brood/base.h>
 #include <brood/segment.h>
+#include <brood/wait.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -68,6 +84,8 @@ struct brood_queue_opts {
 				 * the queue and then get -EPIPE */
 	struct brood_segment *segment;	/* where it lives; NULL = the family arena */
 	const char *name;	/* for brood_queue_open by others, 1 to 47 characters; NULL = none */
+	uint32_t producers;	/* 1 = one at a time puts; 0 = any number */
+	uint32_t consumers;	/* 1 = one at a time gets; 0 = any number */
 };
 
 /* Message flags. */
@@ -196,6 +214,25 @@ BROOD_API int brood_queue_full(struct brood_queue *queue);
 BROOD_API int brood_queue_closed(struct brood_queue *queue);
 
 /*
+ * A descriptor for poll, epoll and event loops, level-triggered: readable when brood_queue_get
+ * (event BROOD_READABLE) or brood_queue_put (BROOD_WRITABLE) would not wait, until a call of the
+ * caller's own has found that it is not (-EAGAIN), so make these with a timeout of 0. It may be
+ * readable once in vain. A producer pays a system call only if the caller has found nothing since
+ * the last time. It belongs to the calling thread: the thread that gets or puts must be the one
+ * that asked, and its end closes it. The same one each time while it is open; a child that is
+ * forked does not get it. See brood/wait.h for network namespaces.
+ *
+ * The first 40 of a thread also become readable when a member has died or come: the call that finds
+ * nothing then repairs, and looks at all others of the thread. So a thread that has more keeps one
+ * of the first 40 in its loop.
+ *
+ * The descriptor; -EMFILE, -ENFILE, -ENOMEM. Close it by the second call, not by close(2): 0;
+ * -EBADF, it is not open.
+ */
+BROOD_API int brood_queue_fd(struct brood_queue *queue, unsigned int event);
+BROOD_API int brood_queue_fd_close(struct brood_queue *queue, unsigned int event);
+
+/*
  * Joinable queues. task_done tells that one message that was taken has been dealt with, as
  * Python's. The caller's message of the last get is acknowledged in the same store (after
  * get_many, one of them for each call, in order), so that a death leaves both done or neither.
@@ -215,7 +252,8 @@ BROOD_API int brood_queue_join(struct brood_queue *queue, int64_t timeout);
 
 /*
  * Register the calling member as a producer, for the option producers_end; the first put does it as
- * well. End the registration; the death or end of the member does it as well. 0, -EPIPE.
+ * well. End the registration; the death or end of the member does it as well. 0, -EPIPE. The same
+ * for the place of the only producer, with the option producers; a reservation ends with it.
  */
 BROOD_API int brood_queue_producer_begin(struct brood_queue *queue);
 BROOD_API int brood_queue_producer_end(struct brood_queue *queue);

@@ -99,6 +99,14 @@ BROOD_API int brood_semaphore_value(const struct brood_semaphore *semaphore);
 BROOD_API int brood_semaphore_watch(struct brood_semaphore *semaphore,
 				    struct brood_contention *contention);
 
+/*
+ * A descriptor for event loops, readable when there is a unit, until brood_semaphore_acquire with a
+ * timeout of 0 has said that it is not; all that brood_queue_fd says (brood/queue.h) holds. Close
+ * it by the second call. 0, -EBADF.
+ */
+BROOD_API int brood_semaphore_fd(struct brood_semaphore *semaphore);
+BROOD_API int brood_semaphore_fd_close(struct brood_semaphore *semaphore);
+
 #ifdef __cplusplus
 }
 #endif

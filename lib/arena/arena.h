@@ -83,8 +83,8 @@ struct brood__kind_ops {	/* what an upper floor does for its objects */
 /* The same for a live block's content of any kind; the user's own memory is taken as it is. */
 bool brood__object_is_sound(const struct brood_segment *segment, const void *content);
 
-/* Called by an upper floor before main. */
-void brood__kind_register(enum brood__kind kind, const struct brood__kind_ops *ops);
+/* By kind; NULL for the user's own memory. Provided by floor 6. */
+extern const struct brood__kind_ops *const brood__kinds[BROOD__KINDS];
 
 /* ---- segment.c, registry.c ---- */
 

@@ -18,13 +18,6 @@
 #define TAG_BITS 8
 #define GENERATION_MASK 0xfffffull
 
-static const struct brood__kind_ops *kinds[BROOD__KINDS];
-
-void brood__kind_register(enum brood__kind kind, const struct brood__kind_ops *ops)
-{
-	kinds[kind] = ops;
-}
-
 /* What an upper floor relies on, whether the object has been destroyed or not. */
 static bool is_well_made(const struct brood_segment *segment, const struct brood__block *block)
 {
@@ -32,12 +25,12 @@ static bool is_well_made(const struct brood_segment *segment, const struct brood
 	uint64_t kind = atomic_load_explicit(&block->kind, memory_order_relaxed);
 	size_t bytes = brood__block_bytes(block);
 
-	if (kind >= BROOD__KINDS || !kinds[kind] || !kinds[kind]->sound ||
+	if (kind >= BROOD__KINDS || !brood__kinds[kind] || !brood__kinds[kind]->sound ||
 	    bytes < sizeof(*block) + sizeof(*object) ||
 	    bytes > segment->bytes - brood__offset(segment, block))
 		return false;
 	bytes -= sizeof(*block);
-	return object->bytes <= bytes && kinds[kind]->sound(segment, object, bytes);
+	return object->bytes <= bytes && brood__kinds[kind]->sound(segment, object, bytes);
 }
 
 bool brood__object_is_sound(const struct brood_segment *segment, const void *content)
@@ -233,13 +226,13 @@ static void sweep_object(struct brood_segment *segment, struct brood__block *blo
 	int me = brood__member_id(&segment->members);
 	_Atomic uint64_t *hazard;
 
-	if (me < 0 || kind >= BROOD__KINDS || !kinds[kind] || !kinds[kind]->sweep)
+	if (me < 0 || kind >= BROOD__KINDS || !brood__kinds[kind] || !brood__kinds[kind]->sweep)
 		return;
 	hazard = &segment->members.table[me].sweeping;
 	/* H1 */
 	atomic_store_explicit(hazard, brood__offset(segment, object), memory_order_seq_cst);
 	if (is_kind(block, (enum brood__kind)kind) && is_well_made(segment, block))
-		kinds[kind]->sweep(segment, object, dead, clean);
+		brood__kinds[kind]->sweep(segment, object, dead, clean);
 	atomic_store_explicit(hazard, 0, memory_order_release);	/* H2 */
 }
 

@@ -30,10 +30,12 @@
  */
 #include <errno.h>
 #include <pthread.h>
+#include <unistd.h>
 
 #include "member/member.h"
 
 __thread struct brood__self *brood__self;
+void (*brood__bells_leave)(const struct brood__members *members);
 
 _Static_assert(sizeof(struct brood__self) <= 4096, "one page, the smallest there is");
 
@@ -114,6 +116,8 @@ static int take_entry(struct brood__members *members, uint32_t from, uint32_t to
 			atomic_store_explicit(&entry->inside, 0, memory_order_relaxed);
 			atomic_store_explicit(&entry->sweeping, 0, memory_order_relaxed);
 			atomic_store_explicit(&entry->asleep, 0, memory_order_relaxed);
+			atomic_store_explicit(&entry->bell, 0, memory_order_relaxed);
+			atomic_store_explicit(&entry->process, getpid(), memory_order_release);	/* F4 */
 			brood__self->members[members->seat] = members;
 			brood__self->ids[members->seat] = id + 1;
 			atomic_fetch_add_explicit(&members->here, 1, memory_order_relaxed);
@@ -174,6 +178,8 @@ void brood__member_leave(struct brood__members *members)
 	if (!self || !self->ids[members->seat])
 		return;
 	id = self->ids[members->seat] - 1;
+	if (self->bells)
+		brood__bells_leave(members);
 	members->sweep(members, id, true);
 	give_entry_back(members, id);
 	if (members->changed)

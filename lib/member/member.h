@@ -21,7 +21,11 @@ struct brood__member {		/* in shared memory; one a member */
 	_Atomic uint64_t sweeping;	/* hazard: the object the member repairs for a dead one */
 	_Atomic uint32_t park;		/* the word the member sleeps on; each wake adds one */
 	_Atomic uint32_t asleep;	/* the list it may be asleep on, see wait.c; 0 = awake */
-	uint32_t reserved[8];
+	_Atomic uint64_t bell;	/* the number of its doorbells, 0 = none; see bell.c */
+	_Atomic uint32_t arming;	/* how often it has armed one */
+	_Atomic uint32_t alarms;	/* how often it was told to look at all of them again */
+	_Atomic int32_t process;	/* what its death is watched by where no futex will do */
+	uint32_t reserved[3];
 };
 
 /*
@@ -77,9 +81,13 @@ struct brood__self {		/* of the calling thread; zeroed in a forked child */
 	 */
 	struct brood__here places[BROOD__SEATS];
 	uint32_t near;
+	struct brood__bells *bells;	/* bell.c; NULL = it has none */
 };
 
 extern __thread struct brood__self *brood__self;
+
+/* The calling thread leaves, and has bells: provided by floor 3. */
+extern void (*brood__bells_leave)(const struct brood__members *members);
 
 int brood__member_join(struct brood__members *members);
 

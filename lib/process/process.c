@@ -27,6 +27,7 @@
 #include "member/member.h"
 #include "platform/platform.h"
 #include "process/process.h"
+#include "wait/waitable.h"
 
 static struct brood_process *self;	/* what we are to our creator; NULL in the first process */
 static _Atomic unsigned int started;	/* the k of the last "Process-k" */
@@ -227,6 +228,19 @@ int brood_process_pidfd(const struct brood_process *process)
 	if (!process)
 		return -EINVAL;
 	return process->creator == getpid() ? process->pidfd : -ECHILD;
+}
+
+static int fd_of(const struct brood_waitable *item)
+{
+	return brood_process_pidfd(item->object);
+}
+
+static const struct brood__waitable_ops ops = { .events = BROOD_READABLE, .fd = fd_of };
+
+static void register_process(void) __attribute__((constructor));
+static void register_process(void)
+{
+	brood__waitable_register(BROOD_WAIT_PROCESS, &ops);
 }
 
 int brood_process_signal(struct brood_process *process, int signal)

@@ -174,16 +174,23 @@ ssize_t brood_queue_put_many(struct brood_queue *queue, const struct brood_messa
 			     size_t n, int64_t timeout)
 {
 	struct call call;
-	int result = brood__queue_enter(queue, &call);
+	int result = brood__queue_enter(queue, &call), single = result;
 	size_t i = 0;
 
-	if (result)
+	if (result < 0)
 		return result;
 	result = check_puts(queue, messages, n);
-	if (result == 0)
-		result = check_producer(&call);
 	if (result == 0 && !brood__no_wait(timeout))
 		timeout = one_deadline(timeout);
+	if (single) {
+		ssize_t done = result ? result :
+					brood__single_put_many(&call, messages, n, timeout);
+
+		queue_leave(&call);
+		return done;
+	}
+	if (result == 0)
+		result = check_producer(&call);
 	while (result == 0 && i < n) {
 		if (call.hand->pending == PENDING_PUT)
 			i += put_run(&call, messages + i, n - i);
@@ -317,14 +324,16 @@ ssize_t brood_queue_get_many(struct brood_queue *queue, struct brood_message *me
 			     int64_t timeout)
 {
 	struct call call;
-	ssize_t result = brood__queue_enter(queue, &call);
+	int single = brood__queue_enter(queue, &call);
+	ssize_t result;
 
-	if (result)
-		return result;
+	if (single < 0)
+		return single;
 	result = check_gets(messages, n);
 	if (result == 0)
-		result = take_many(&call, messages, n, timeout);
-	if (result > 0 && !queue->joinable)
+		result = single ? brood__single_get_many(&call, messages, n, timeout) :
+				  take_many(&call, messages, n, timeout);
+	if (result > 0 && !queue->joinable && !single)
 		brood__ring_finish(&call);
 	queue_leave(&call);
 	return result;

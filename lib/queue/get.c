@@ -8,7 +8,7 @@
  */
 #include <errno.h>
 
-#include "queue/queue.h"
+#include "queue/spsc_ring.h"
 
 struct taking {
 	const struct call *call;
@@ -73,6 +73,30 @@ static int64_t at_the_end(const struct call *call, size_t room, int64_t error)
 	return result;
 }
 
+/*
+ * Whether a get would find a message, or the end. The end is known when what dead members had is.
+ */
+bool brood__readable(const struct call *call)
+{
+	struct brood_queue *queue = call->queue;
+	uint64_t seen, word;
+	bool ended;
+
+	do {
+		seen = atomic_load_explicit(&queue->orphans, memory_order_seq_cst);	/* Q8 */
+		if (brood__orphans_count(queue))
+			return true;
+		brood__ring_head(queue, &word);
+		if (word & SLOT_FULL)
+			return true;
+		ended = word & SLOT_CLOSED ||
+			(queue->producers_end && brood__producers_ended(call));
+		if (ended && !repair_is_due(call))
+			return true;
+	} while ((atomic_load_explicit(&queue->orphans, memory_order_seq_cst) | 1) != (seen | 1));
+	return false;
+}
+
 /* At once or not at all. An empty answer counts only if no orphan came while we looked. */
 int64_t brood__take_now(const struct call *call, size_t room)
 {
@@ -113,15 +137,20 @@ static int64_t wait_and_take(const struct call *call, size_t room, int64_t timeo
 	const struct brood__wait wait = {
 		.members = members,
 		.list = &queue->readers,
-		.watched = queue->users.mask,
+		.watched = brood__everybody,
 		.timeout = timeout,
 		.me = call->me,
 		.gather = call->hand->get_streak ? queue->get_gather : 0,
 	};
 
 	call->hand->get_streak = 0;
-	if (brood__no_wait(timeout))	/* what a dead member had counts as being in the queue */
-		return brood__member_sweep(members) ? brood__take_now(call, room) : -EAGAIN;
+	/* What a dead member had counts as being in the queue. */
+	if (brood__no_wait(timeout) && brood__member_sweep(members)) {
+		int64_t buffer = brood__take_now(call, room);
+
+		if (buffer != -EAGAIN)
+			return buffer;
+	}
 	return brood__wait(&wait, try_take, &taking);
 }
 
@@ -130,6 +159,12 @@ int64_t brood__take(const struct call *call, size_t room, int64_t timeout)
 	int64_t buffer;
 
 	ring_finish(call);
+	if (brood__unlikely(call->queue->one_consumer)) {
+		int result = check_seat(call, &call->queue->consumer);
+
+		if (result)
+			return result;
+	}
 	buffer = brood__take_now(call, room);
 	if (brood__likely(buffer >= 0))
 		call->hand->get_streak = 1;
@@ -172,30 +207,56 @@ void brood__show(const struct call *call, uint32_t buffer, struct brood_message 
 	message->buffer = buffer;
 }
 
-ssize_t brood_queue_get_flags(struct brood_queue *queue, void *data, size_t size, uint32_t *flags,
-			      int64_t timeout)
+static inline ssize_t get(struct call *call, void *data, size_t size, uint32_t *flags,
+			  int64_t timeout)
 {
-	struct call call;
 	uint32_t unused;
-	int64_t result = brood__queue_enter(queue, &call);
+	int64_t result;
 
-	if (brood__unlikely(result))
-		return result;
+	if (brood__unlikely(call->queue->single))
+		return brood__single_get(call, data, size, flags, timeout);
+	queue_used(call);
 	if (brood__unlikely(!data && size))
-		result = -EINVAL;
-	else
-		result = brood__take(&call, size, timeout);
+		return -EINVAL;
+	result = brood__take(call, size, timeout);
 	if (brood__likely(result >= 0)) {
-		result = (ssize_t)copy_out(&call, (uint32_t)result, data, size,
-						  flags ? flags : &unused);
-		if (brood__likely(!queue->joinable))
-			brood__ring_finish(&call);
+		result = (ssize_t)copy_out(call, (uint32_t)result, data, size,
+					     flags ? flags : &unused);
+		if (brood__likely(!call->queue->joinable))
+			brood__ring_finish(call);
 	}
+	return result;
+}
+
+static inline ssize_t get_flags(struct brood_queue *queue, void *data, size_t size, uint32_t *flags,
+				int64_t timeout)
+{
+	struct call quick, call;	/* one in registers, one in memory */
+	ssize_t result;
+
+	if (brood__likely(queue_enter_nearby(queue, &quick))) {
+		if (queue->single && get_at_once(&quick, data, size, flags, &result)) {
+			queue_leave(&quick);
+			return result;
+		}
+		call = quick;
+	} else {
+		result = brood__queue_enter(queue, &call);
+		if (result < 0)
+			return result;
+	}
+	result = get(&call, data, size, flags, timeout);
 	queue_leave(&call);
 	return result;
 }
 
+ssize_t brood_queue_get_flags(struct brood_queue *queue, void *data, size_t size, uint32_t *flags,
+			      int64_t timeout)
+{
+	return get_flags(queue, data, size, flags, timeout);
+}
+
 ssize_t brood_queue_get(struct brood_queue *queue, void *data, size_t size, int64_t timeout)
 {
-	return brood_queue_get_flags(queue, data, size, NULL, timeout);
+	return get_flags(queue, data, size, NULL, timeout);
 }

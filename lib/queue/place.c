@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 
+#include "queue/buffer_ref.h"
 #include "queue/queue.h"
 
 /*
@@ -45,14 +46,19 @@ static void reserve_again(const struct call *call, uint32_t buffer)
 int brood_queue_reserve(struct brood_queue *queue, struct brood_message *message)
 {
 	struct call call;
-	int result = brood__queue_enter(queue, &call);
+	int single = brood__queue_enter(queue, &call), result;
 	uint32_t buffer;
 
-	if (result)
-		return result;
-	ring_finish(&call);
-	result = message ? brood__spare(&call) : -EINVAL;
-	if (result == 0) {
+	if (single < 0)
+		return single;
+	if (!single)
+		ring_finish(&call);
+	result = message ? 0 : -EINVAL;
+	if (result == 0 && queue->one_producer)
+		result = check_seat(&call, &queue->producer);
+	if (result == 0)
+		result = single ? brood__single_reserve(&call, message) : brood__spare(&call);
+	if (result == 0 && !single) {
 		buffer = hand_offered(call.hand);
 		reserve_again(&call, buffer);
 		brood__show(&call, buffer, message);
@@ -88,12 +94,12 @@ static int commit(const struct call *call, struct brood_message *message, int64_
 int brood_queue_commit(struct brood_queue *queue, struct brood_message *message, int64_t timeout)
 {
 	struct call call;
-	int result = brood__queue_enter(queue, &call);
+	int single = brood__queue_enter(queue, &call), result;
 
-	if (result)
-		return result;
-	result = check_producer(&call);
-	if (result == 0)
+	if (single < 0)
+		return single;
+	result = single ? brood__single_commit(&call, message, timeout) : check_producer(&call);
+	if (result == 0 && !single)
 		result = commit(&call, message, timeout);
 	queue_leave(&call);
 	return result;
@@ -102,12 +108,17 @@ int brood_queue_commit(struct brood_queue *queue, struct brood_message *message,
 int brood_queue_lease(struct brood_queue *queue, struct brood_message *message, int64_t timeout)
 {
 	struct call call;
-	int64_t result = brood__queue_enter(queue, &call);
+	int single = brood__queue_enter(queue, &call);
+	int64_t result;
 
-	if (result)
-		return (int)result;
-	result = message ? brood__take(&call, SIZE_MAX, timeout) : -EINVAL;
-	if (result >= 0) {
+	if (single < 0)
+		return single;
+	if (!message)
+		result = -EINVAL;
+	else
+		result = single ? brood__single_lease(&call, message, timeout) :
+				  brood__take(&call, SIZE_MAX, timeout);
+	if (result >= 0 && !single) {
 		brood__hold(&call, (uint32_t)result);
 		brood__show(&call, (uint32_t)result, message);
 		result = 0;
@@ -140,6 +151,27 @@ static void to_the_others(const struct call *call, uint32_t buffer)
 	brood__notify(&call->segment->members, &call->queue->readers);
 }
 
+/* The same in a queue of one and one. */
+static int let_go_single(const struct call *call, struct brood_message *message,
+			 enum buffer_kind kind, void (*how)(const struct call *, uint32_t))
+{
+	int result = 0;
+
+	if (kind == BUFFER_RESERVED)
+		result = brood__single_abort(call, message);
+	else if (!brood__single_has(call, message))
+		result = -EINVAL;
+	else if (how == give_back_done)
+		result = -ENOTSUP;
+	else if (how == give_back)
+		brood__single_release(call);
+	else
+		brood__single_return(call);
+	if (result == 0)
+		spent(message);
+	return result;
+}
+
 static int let_go(struct brood_queue *queue, struct brood_message *message, enum buffer_kind kind,
 		  void (*how)(const struct call *, uint32_t))
 {
@@ -147,8 +179,13 @@ static int let_go(struct brood_queue *queue, struct brood_message *message, enum
 	int result = brood__queue_enter(queue, &call);
 	uint32_t buffer;
 
-	if (result)
+	if (result < 0)
 		return result;
+	if (result == QUEUE_SINGLE) {
+		result = let_go_single(&call, message, kind, how);
+		queue_leave(&call);
+		return result;
+	}
 	ring_finish(&call);
 	buffer = claimed(&call, message, kind);
 	if (buffer == NO_BUFFER) {
@@ -178,6 +215,29 @@ int brood_queue_release(struct brood_queue *queue, struct brood_message *message
 int brood_queue_release_done(struct brood_queue *queue, struct brood_message *message)
 {
 	return let_go(queue, message, BUFFER_LEASED, give_back_done);
+}
+
+int brood__queue_keep_leased(struct brood_queue *queue, struct brood_message *message)
+{
+	struct call call;
+	int result = brood__queue_enter(queue, &call);
+	uint32_t buffer;
+
+	if (result < 0)
+		return result;
+	if (result == QUEUE_SINGLE) {
+		queue_leave(&call);
+		return -ENOTSUP;
+	}
+	buffer = claimed(&call, message, BUFFER_LEASED);
+	if (buffer == NO_BUFFER)
+		result = -EINVAL;
+	else
+		atomic_store_explicit(queue_word(queue, buffer),
+				      buffer_word(call.me, BUFFER_RESERVED, 0, 0),
+				      memory_order_release);	/* Q3 */
+	queue_leave(&call);
+	return result;
 }
 
 int brood_queue_return(struct brood_queue *queue, struct brood_message *message)

@@ -8,6 +8,7 @@
  */
 #include <errno.h>
 
+#include "queue/spsc_ring.h"
 #include "queue/swap_ring.h"
 
 static ssize_t try_put(void *arg)
@@ -35,7 +36,7 @@ int brood__put_offered(const struct call *call, size_t untold, int64_t timeout)
 		const struct brood__wait wait = {
 			.members = &call->segment->members,
 			.list = &queue->writers,
-			.watched = queue->users.mask,
+			.watched = brood__everybody,
 			.timeout = timeout,
 			.me = call->me,
 			.gather = hand->put_streak ? queue->put_gather : 0,
@@ -71,25 +72,47 @@ int brood__put_copy(const struct call *call, const struct brood_message *message
 	return brood__put_offered(call, untold, timeout);
 }
 
-int brood_queue_put(struct brood_queue *queue, const void *data, size_t length, int64_t timeout)
+static inline int put(struct call *call, const void *data, size_t length, int64_t timeout)
 {
 	const struct brood_message message = {
 		.data = (void *)(uintptr_t)data,
 		.length = length,
 	};
-	struct call call;
-	int result = brood__queue_enter(queue, &call);
+	struct brood_queue *queue = call->queue;
+	int result;
 
-	if (brood__unlikely(result))
-		return result;
+	if (brood__unlikely(queue->single))
+		return brood__single_put(call, data, length, timeout);
+	queue_used(call);
 	if (brood__unlikely(length > queue->max_bytes))
-		result = -EMSGSIZE;
-	else if (brood__unlikely(!data && length))
-		result = -EINVAL;
-	else if (!(result = check_producer(&call)))
-		result = brood__put_copy(&call, &message, 0, timeout);
+		return -EMSGSIZE;
+	if (brood__unlikely(!data && length))
+		return -EINVAL;
+	result = check_producer(call);
 	if (brood__likely(result == 0))
-		brood__tell_readers(&call, 1);
+		result = brood__put_copy(call, &message, 0, timeout);
+	if (brood__likely(result == 0))
+		brood__tell_readers(call, 1);
+	return result;
+}
+
+int brood_queue_put(struct brood_queue *queue, const void *data, size_t length, int64_t timeout)
+{
+	struct call quick, call;	/* one in registers, one in memory */
+	int result;
+
+	if (brood__likely(queue_enter_nearby(queue, &quick))) {
+		if (queue->single && put_at_once(&quick, data, length, &result)) {
+			queue_leave(&quick);
+			return result;
+		}
+		call = quick;
+	} else {
+		result = brood__queue_enter(queue, &call);
+		if (result < 0)
+			return result;
+	}
+	result = put(&call, data, length, timeout);
 	queue_leave(&call);
 	return result;
 }

@@ -4,7 +4,8 @@
  *
  * swap_ring.c moves buffers in and out of slots, buffers.c looks after those that are in nobody's
  * slot, repair.c puts right what a dead member left; put.c, get.c, batch.c, place.c, tasks.c,
- * state.c and queue.c are the public calls.
+ * state.c and queue.c are the public calls. A queue of one producer and one consumer has a ring of
+ * its own, spsc_ring.c, and none of the words of buffers and hands; seat.c knows who the one is.
  */
 #ifndef BROOD_QUEUE_INTERNAL_H
 #define BROOD_QUEUE_INTERNAL_H
@@ -169,10 +170,24 @@ struct brood_queue {
 	uint32_t put_gather, get_gather;	/* brood__wait.gather for who streams */
 	uint32_t extra;		/* buffers that members may own beyond one each, all together */
 	uint32_t sparse;	/* buffers get memory when they are first used */
-	/* Hints: never ahead of the truth. */
+	uint32_t one_producer, one_consumer;	/* the seats below are for one each */
+	uint32_t check_puts;	/* one_producer or producers_end: a put has to ask */
+	uint32_t single;	/* both, and the ring is that of spsc_ring.c */
+	/*
+	 * Hints: never ahead of the truth; in spsc_ring.c the truth. Lines that the two sides write
+	 * are no neighbours: a CPU may fetch lines in pairs.
+	 */
 	_Alignas(BROOD__LINE) _Atomic uint64_t tail;
-	_Alignas(BROOD__LINE) _Atomic uint64_t head;
+	_Atomic uint64_t producer;	/* the only one: { token | has a reservation:1 }, seat.c */
+	uint64_t head_seen;	/* from here on: of spsc_ring.c; the head has been here */
+	uint64_t put_waited;	/* at which position a put last had to wait */
 	_Alignas(BROOD__LINE) _Atomic uint64_t orphans;	/* { changes:63 | there may be some:1 } */
+	_Atomic uint64_t end;	/* of spsc_ring.c: the first position that will never be put; 0 */
+	_Atomic uint32_t closed;
+	_Alignas(BROOD__LINE) _Atomic uint64_t head;
+	_Atomic uint64_t consumer;	/* the only one: { token | has a lease:1 } */
+	_Atomic uint64_t shown;	/* all before it may have been seen by a consumer */
+	uint64_t get_waited;
 	_Alignas(BROOD__LINE) struct brood__waitlist readers;
 	_Alignas(BROOD__LINE) struct brood__waitlist writers;
 	_Alignas(BROOD__LINE) struct brood__waitlist joiners;
@@ -233,6 +248,7 @@ struct call {
 	struct brood__hand *hand;
 	struct brood_segment *segment;
 	uint32_t me;
+	uint64_t token;		/* the caller, in the words of seats */
 };
 
 /* Copy a message into a buffer that is, or will be, offered. */
@@ -269,8 +285,50 @@ static inline size_t copy_out(const struct call *call, uint32_t buffer, void *da
 	return length;
 }
 
+/* 0; QUEUE_SINGLE: inside, and the rest is for the functions of spsc_ring.c; or an error. */
 int brood__queue_enter(struct brood_queue *queue, struct call *call);
 void brood__queue_first_use(struct call *call);
+#define QUEUE_SINGLE 1
+
+/*
+ * The same for put and get, without a call in what is common: the caller is a member, and the queue
+ * lies in the segment that it used last. Below the segment's top it can be looked at, whatever
+ * it is. False: nothing has been done.
+ */
+static inline bool queue_enter_nearby(struct brood_queue *queue, struct call *call)
+{
+	const struct brood__here *here = brood__nearby(queue);
+	struct brood_segment *segment;
+	_Atomic uint64_t *inside;
+	uint64_t offset;
+	uint32_t me;
+
+	if (brood__unlikely(!here))
+		return false;
+	segment = (struct brood_segment *)here->members;
+	offset = (uintptr_t)queue - here->base;
+	me = brood__token_id(here->token);
+	inside = &segment->members.table[me].inside;
+	if (brood__unlikely(offset % BROOD__LINE ||
+			    offset >= atomic_load_explicit(&segment->header->top,
+							   memory_order_acquire) ||
+			    atomic_load_explicit(inside, memory_order_relaxed)))
+		return false;
+	atomic_store_explicit(inside, offset, memory_order_relaxed);
+	atomic_signal_fence(memory_order_seq_cst);	/* H1, light half */
+	*call = (struct call){ queue, &queue->hands[me], segment, me, here->token };
+	if (brood__likely(brood__object_alive(segment, queue, BROOD__KIND_QUEUE)))
+		return true;
+	atomic_store_explicit(inside, 0, memory_order_release);
+	return false;
+}
+
+/* Before a call uses the hand, unless brood__queue_enter has entered it. */
+static inline void queue_used(struct call *call)
+{
+	if (brood__unlikely(!atomic_load_explicit(&call->hand->used, memory_order_relaxed)))
+		brood__queue_first_use(call);
+}
 
 static inline void queue_leave(const struct call *call)
 {
@@ -377,6 +435,8 @@ void brood__tell_readers(const struct call *call, size_t messages);
 int64_t brood__take(const struct call *call, size_t room, int64_t timeout);
 /* The same, but does not wait, and nothing may be pending. */
 int64_t brood__take_now(const struct call *call, size_t room);
+/* Whether a get would not wait. The call needs no hand, nor to be inside. */
+bool brood__readable(const struct call *call);
 /* Make the pending message a lease. */
 void brood__hold(const struct call *call, uint32_t buffer);
 void brood__show(const struct call *call, uint32_t buffer, struct brood_message *message);
@@ -393,10 +453,12 @@ static inline uint32_t members_used(const struct call *call)
 }
 
 int brood__producer_begins(const struct call *call);
+/* As an only producer, and as a registered one. */
+int brood__producer_checked(const struct call *call);
 
 static inline int check_producer(const struct call *call)
 {
-	return brood__likely(!call->queue->producers_end) ? 0 : brood__producer_begins(call);
+	return brood__likely(!call->queue->check_puts) ? 0 : brood__producer_checked(call);
 }
 
 bool brood__tasks_open(const struct call *call);
@@ -406,6 +468,47 @@ void brood__producer_ends(struct brood__members *members, struct brood_queue *qu
 			  struct brood__hand *hand);
 /* All producers that registered have ended, and there were enough of them. */
 bool brood__producers_ended(const struct call *call);
+
+/* ---- seat.c ---- */
+
+#define SEAT_IN_HAND 1ull	/* beside the token: has a reservation, or a lease */
+
+/* Take the seat, if nobody has it who lives. 1 when it is new to the caller, 0, -EBUSY. */
+int brood__seat_take(const struct call *call, _Atomic uint64_t *seat);
+/* Stand up, if it is the caller's. */
+void brood__seat_leave(const struct call *call, _Atomic uint64_t *seat);
+
+static inline int check_seat(const struct call *call, _Atomic uint64_t *seat)
+{
+	int result = brood__seat_take(call, seat);
+
+	return result < 0 ? result : 0;
+}
+
+/* ---- spsc_ring.c: as the public calls, in a queue that is entered and `single` ---- */
+
+int brood__single_put(const struct call *call, const void *data, size_t length, int64_t timeout);
+ssize_t brood__single_get(const struct call *call, void *data, size_t size, uint32_t *flags,
+			  int64_t timeout);
+ssize_t brood__single_put_many(const struct call *call, const struct brood_message *messages,
+			       size_t n, int64_t timeout);
+ssize_t brood__single_get_many(const struct call *call, struct brood_message *messages, size_t n,
+			       int64_t timeout);
+int brood__single_reserve(const struct call *call, struct brood_message *message);
+int brood__single_commit(const struct call *call, struct brood_message *message, int64_t timeout);
+int brood__single_abort(const struct call *call, const struct brood_message *message);
+int brood__single_lease(const struct call *call, struct brood_message *message, int64_t timeout);
+/* Whether the message is leased by the caller. */
+bool brood__single_has(const struct call *call, const struct brood_message *message);
+void brood__single_release(const struct call *call);
+void brood__single_return(const struct call *call);
+int brood__single_close(const struct call *call);
+int brood__single_begin(const struct call *call);
+/* Messages in it; those among them that a consumer has. */
+int brood__single_count(const struct call *call, size_t *messages, size_t *leased);
+
+/* Which of BROOD_READABLE and BROOD_WRITABLE; fences on all CPUs first (W7). */
+uint32_t brood__single_ready(struct brood_queue *queue, uint32_t events);
 
 /* ---- repair.c ---- */
 

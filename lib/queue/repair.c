@@ -13,9 +13,11 @@
  *
  * Nothing here waits, and nobody waits for it: until it is done some buffers are missing, no more.
  */
+#include "queue/buffer_ref.h"
 #include "queue/swap_ring.h"
 
 struct repair {
+	struct brood_segment *segment;
 	struct brood_queue *queue;
 	struct brood__hand *hand;	/* of the dead */
 	uint32_t dead;
@@ -113,8 +115,10 @@ static void free_spare(const struct repair *repair)
 	if (mine < repair->queue->buffers) {
 		uint64_t word = load_word(repair, mine);
 
-		if (buffer_held_by(word, repair->dead))
+		if (buffer_held_by(word, repair->dead)) {
+			brood__reference_drop(repair->segment, repair->queue, mine);
 			change_word(repair, mine, word, BUFFER_GONE);
+		}
 	}
 	hand_offer(repair->hand, NO_BUFFER, 0);
 }
@@ -131,6 +135,7 @@ static bool release_held(const struct repair *repair)
 		switch (buffer_kind(word)) {
 		case BUFFER_HELD:
 		case BUFFER_RESERVED:
+			brood__reference_drop(repair->segment, repair->queue, buffer);
 			change_word(repair, buffer, word, BUFFER_GONE);
 			break;
 		case BUFFER_LEASED:
@@ -148,7 +153,10 @@ static bool release_held(const struct repair *repair)
 
 void brood__queue_wake_users(struct brood_segment *segment, struct brood_queue *queue)
 {
-	brood__wake_all(&segment->members, queue->users.mask);
+	if (queue->single)	/* keeps no list of users */
+		brood__wake_sleepers(&segment->members);
+	else
+		brood__wake_all(&segment->members, queue->users.mask);
 }
 
 /*
@@ -172,12 +180,18 @@ static void finish_own(struct brood_segment *segment, const struct repair *repai
 void brood__queue_sweep(struct brood_segment *segment, void *object, uint32_t member, bool clean)
 {
 	struct brood_queue *queue = object;
-	const struct repair repair = { queue, &queue->hands[member], member };
+	const struct repair repair = { segment, queue, &queue->hands[member], member };
 
 	if (member >= segment->members.max)
 		return;	/* a guest */
-	if (!brood__object_swept(segment, queue, BROOD__KIND_QUEUE) ||
-	    !brood__mask_has(queue->users.mask, member))
+	if (!brood__object_swept(segment, queue, BROOD__KIND_QUEUE))
+		return;
+	if (queue->single) {	/* nothing to put right, see spsc_ring.c */
+		brood__mask_clear(queue->readers.mask, member);
+		brood__mask_clear(queue->writers.mask, member);
+		return;
+	}
+	if (!brood__mask_has(queue->users.mask, member))
 		return;
 	if (clean && atomic_load_explicit(&repair.hand->used, memory_order_relaxed))
 		finish_own(segment, &repair);

@@ -57,15 +57,40 @@ static ssize_t answer(const struct call *call, enum question question)
 	return question == EMPTY ? in_ring + others == 0 : (ssize_t)(in_ring + others);
 }
 
+static ssize_t single_answer(const struct call *call, enum question question)
+{
+	struct brood_queue *queue = call->queue;
+	size_t messages, leased;
+	int result;
+
+	if (question == CAPACITY)
+		return queue->capacity;
+	if (question == MAX_BYTES)
+		return (ssize_t)queue->max_bytes;
+	if (question == CLOSED)
+		return atomic_load_explicit(&queue->closed, memory_order_seq_cst) != 0;	/* P4 */
+	brood__member_sweep(&call->segment->members);	/* nothing here needs it, others may */
+	result = brood__single_count(call, &messages, &leased);
+	if (result)
+		return result;
+	if (question == IS_FULL)
+		return messages >= queue->capacity;
+	return question == EMPTY ? messages == leased : (ssize_t)(messages - leased);
+}
+
 static ssize_t ask(struct brood_queue *queue, enum question question)
 {
 	struct call call;
 	ssize_t result = brood__queue_enter(queue, &call);
 
-	if (result)
+	if (result < 0)
 		return result;
-	ring_finish(&call);
-	result = answer(&call, question);
+	if (result == QUEUE_SINGLE) {
+		result = single_answer(&call, question);
+	} else {
+		ring_finish(&call);
+		result = answer(&call, question);
+	}
 	queue_leave(&call);
 	return result;
 }
@@ -105,10 +130,14 @@ int brood_queue_close(struct brood_queue *queue)
 	struct call call;
 	int result = brood__queue_enter(queue, &call);
 
-	if (result)
+	if (result < 0)
 		return result;
-	ring_finish(&call);
-	result = brood__ring_close(queue);
+	if (result == QUEUE_SINGLE) {
+		result = brood__single_close(&call);
+	} else {
+		ring_finish(&call);
+		result = brood__ring_close(queue);
+	}
 	if (result == 0)
 		brood__queue_wake_users(call.segment, queue);
 	queue_leave(&call);

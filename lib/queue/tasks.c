@@ -48,7 +48,7 @@ int brood_queue_task_done(struct brood_queue *queue)
 	struct call call;
 	int result = brood__queue_enter(queue, &call);
 
-	if (result)
+	if (result < 0)
 		return result;
 	if (!queue->joinable) {
 		result = -ENOTSUP;
@@ -77,15 +77,16 @@ int brood_queue_join(struct brood_queue *queue, int64_t timeout)
 	struct call call;
 	ssize_t result = brood__queue_enter(queue, &call);
 
-	if (result)
+	if (result < 0)
 		return (int)result;
-	ring_finish(&call);
+	if (result != QUEUE_SINGLE)
+		ring_finish(&call);
 	result = queue->joinable ? try_join(&call) : -ENOTSUP;
 	if (result == -EAGAIN) {
 		const struct brood__wait wait = {
 			.members = &call.segment->members,
 			.list = &queue->joiners,
-			.watched = queue->users.mask,
+			.watched = brood__everybody,
 			.timeout = timeout,
 			.me = call.me,
 		};
@@ -108,6 +109,16 @@ int brood__producer_begins(const struct call *call)
 		return -EPIPE;
 	atomic_store_explicit(&call->hand->producer, producer + 3, memory_order_seq_cst); /* Q10 */
 	return 0;
+}
+
+int brood__producer_checked(const struct call *call)
+{
+	struct brood_queue *queue = call->queue;
+	int result = queue->one_producer ? check_seat(call, &queue->producer) : 0;
+
+	if (result == 0 && queue->producers_end)
+		result = brood__producer_begins(call);
+	return result;
 }
 
 void brood__producer_ends(struct brood__members *members, struct brood_queue *queue,
@@ -151,10 +162,16 @@ int brood_queue_producer_begin(struct brood_queue *queue)
 	struct call call;
 	int result = brood__queue_enter(queue, &call);
 
-	if (result)
+	if (result < 0)
 		return result;
-	ring_finish(&call);
-	result = brood__producer_begins(&call);
+	if (result == QUEUE_SINGLE) {
+		result = brood__single_begin(&call);
+	} else {
+		ring_finish(&call);
+		result = queue->one_producer ? check_seat(&call, &queue->producer) : 0;
+		if (result == 0)
+			result = brood__producer_begins(&call);
+	}
 	queue_leave(&call);
 	return result;
 }
@@ -164,10 +181,14 @@ int brood_queue_producer_end(struct brood_queue *queue)
 	struct call call;
 	int result = brood__queue_enter(queue, &call);
 
-	if (result)
+	if (result < 0)
 		return result;
-	ring_finish(&call);
-	brood__producer_ends(&call.segment->members, queue, call.hand);
+	if (result != QUEUE_SINGLE) {
+		ring_finish(&call);
+		brood__producer_ends(&call.segment->members, queue, call.hand);
+	}
+	if (queue->one_producer)
+		brood__seat_leave(&call, &queue->producer);
 	queue_leave(&call);
 	return 0;
 }

@@ -40,6 +40,7 @@
 #include <brood/event.h>
 
 #include "sync/contention.h"
+#include "wait/bell.h"
 
 enum { SET = 1 };
 
@@ -181,4 +182,53 @@ struct brood_event *brood_event_create(const struct brood_event_opts *given)
 int brood_event_destroy(struct brood_event *event)
 {
 	return brood_free(NULL, event);
+}
+
+/* ---- among many ---- */
+
+static int begin(void *object, struct brood__here *here, uint64_t *state)
+{
+	int result = sync_enter(object, BROOD__LINE, here);
+
+	if (result == 0)
+		*state = load(object) | SET;	/* it was clear: any other word is, or was, set */
+	return result;
+}
+
+/* state: the word at the beginning, or 0 = it has to be set now. */
+static uint32_t look(const struct brood__here *here, void *object, uint32_t events, uint64_t state)
+{
+	uint64_t word = load(object);
+
+	(void)here;
+	return word & SET || (state && (word | SET) != state) ? events : 0;
+}
+
+static struct brood__waitlist *list(void *object, uint32_t event)
+{
+	(void)event;
+	return sync_list(((struct brood_event *)object)->waiters);
+}
+
+static const struct brood__waitable_ops ops = {
+	.events = BROOD_READABLE,
+	.enter = begin,
+	.look = look,
+	.list = list,
+};
+
+static void register_event(void) __attribute__((constructor));
+static void register_event(void)
+{
+	brood__waitable_register(BROOD_WAIT_EVENT, &ops);
+}
+
+int brood_event_fd(struct brood_event *event)
+{
+	return brood__bell_open(BROOD_WAIT_EVENT, event, BROOD_READABLE);
+}
+
+int brood_event_fd_close(struct brood_event *event)
+{
+	return brood__bell_close(BROOD_WAIT_EVENT, event, BROOD_READABLE);
 }

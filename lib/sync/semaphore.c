@@ -42,6 +42,7 @@
 #include <brood/semaphore.h>
 
 #include "sync/contention.h"
+#include "wait/bell.h"
 
 #define WATCHED 0x80000000u	/* in the word: look at `contention` */
 
@@ -367,4 +368,52 @@ struct brood_semaphore *brood_semaphore_create(int64_t value,
 int brood_semaphore_destroy(struct brood_semaphore *semaphore)
 {
 	return brood_free(NULL, semaphore);
+}
+
+/* ---- among many ---- */
+
+static int begin(void *object, struct brood__here *here, uint64_t *state)
+{
+	*state = 0;
+	return enter(object, here);
+}
+
+static uint32_t look(const struct brood__here *here, void *object, uint32_t events, uint64_t state)
+{
+	const struct brood_semaphore *semaphore = object;
+	struct brood__here again;
+
+	(void)state;
+	if (semaphore->units)	/* overwritten: that is what the next call says */
+		return enter(semaphore, &again) || count_free(semaphore, here) ? events : 0;
+	return number(load(semaphore)) ? events : 0;
+}
+
+static struct brood__waitlist *list(void *object, uint32_t event)
+{
+	(void)event;
+	return sync_list(((struct brood_semaphore *)object)->waiters);
+}
+
+static const struct brood__waitable_ops ops = {
+	.events = BROOD_READABLE,
+	.enter = begin,
+	.look = look,
+	.list = list,
+};
+
+static void register_semaphore(void) __attribute__((constructor));
+static void register_semaphore(void)
+{
+	brood__waitable_register(BROOD_WAIT_SEMAPHORE, &ops);
+}
+
+int brood_semaphore_fd(struct brood_semaphore *semaphore)
+{
+	return brood__bell_open(BROOD_WAIT_SEMAPHORE, semaphore, BROOD_READABLE);
+}
+
+int brood_semaphore_fd_close(struct brood_semaphore *semaphore)
+{
+	return brood__bell_close(BROOD_WAIT_SEMAPHORE, semaphore, BROOD_READABLE);
 }

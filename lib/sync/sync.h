@@ -61,18 +61,11 @@ static inline ssize_t sync_wait(const struct brood__here *here, struct brood__wa
 
 /*
  * Make all that wait on a list look again, if any do. As brood__notify, the caller has published.
- * The bits go first: the one of a waiter that died here would cost a system call each time.
  */
 static inline void sync_wake_all(struct brood__members *members, struct brood__waitlist *list)
 {
-	_Atomic uint32_t taken[BROOD__MASK_WORDS];
-
-	if (brood__likely(!brood__waitlist_any(list)))
-		return;
-	for (uint32_t i = 0; i < BROOD__MASK_WORDS; i++)
-		atomic_init(&taken[i], atomic_exchange_explicit(&list->mask[i], 0,
-								memory_order_seq_cst));
-	brood__wake_all(members, taken);
+	if (brood__unlikely(brood__waitlist_any(list)))
+		brood__wake_list(members, list);
 }
 
 /* Public structs spell their words without _Atomic, which C++ does not have. */

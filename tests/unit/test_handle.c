@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Handles: objects for exec'ed programs and for strangers. The program executes itself again, in a
- * role: `act` runs before main then.
+ * role.
  */
 #include <fcntl.h>
 #include <sched.h>
@@ -153,7 +153,6 @@ static const struct {
 	{ "start another", start_another },
 };
 
-static void act(void) __attribute__((constructor));
 static void act(void)
 {
 	const char *role = getenv(ROLE);
@@ -475,8 +474,11 @@ END_TEST
 
 int main(void)
 {
-	TCase *exec = new_case("exec", begin_test), *socket = new_case("socket", begin_test);
+	TCase *exec, *socket;
 
+	act();
+	exec = new_case("exec", begin_test);
+	socket = new_case("socket", begin_test);
 	tcase_add_test(exec, an_executed_child_takes_what_was_left);
 	tcase_add_test(exec, out_of_a_named_segment);
 	tcase_add_test(exec, a_spawned_program_takes_it_too);
