@@ -70,7 +70,7 @@ START_TEST(test_lengths_are_kept)
 		memset(found, 0, sizeof(found));
 		ck_assert_int_eq(brood_broadcast_put(broadcast, length ? text : NULL, length, 0), 0);
 		ck_assert_int_eq(brood_broadcast_count(broadcast), 1);
-		ck_assert_int_eq(brood_broadcast_get(broadcast, found, sizeof(found), 0), length);
+		ck_assert_int_eq(brood_broadcast_get(broadcast, found, sizeof(found), 0), (ssize_t)length);
 		ck_assert_mem_eq(found, text, length);
 		ck_assert(length == 40 || found[length] == 0);
 	}
