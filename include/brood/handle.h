@@ -33,9 +33,10 @@ extern "C" {
 
 /*
  * Leave an object, or memory of brood_alloc, to the program that this process, or a child of it,
- * will exec. It is found there under the name: 1 to 40 characters, none of them ';' '=' or ':'. Call it between
- * fork and exec, or before posix_spawn: it sets the environment variable BROOD_HANDLES and
- * makes a copy of the segment's descriptor that exec leaves open; the same segment is copied once.
+ * will exec. It is found there under the name: 1 to 40 characters, none of them ';' '=' or ':'.
+ * Call it between fork and exec, or before posix_spawn: it sets the environment variable
+ * BROOD_HANDLES and makes a copy of the segment's descriptor that exec leaves open; the same
+ * segment is copied once.
  * Not safe in the forked child of a process with several threads, where setenv is not.
  *
  * 0; -EINVAL (NULL, the name), -EEXIST (the name is taken), -EFAULT (no object of a segment),

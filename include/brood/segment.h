@@ -103,8 +103,8 @@ BROOD_API int brood_segment_unlink(const char *name);
 BROOD_API void *brood_alloc(struct brood_segment *segment, size_t bytes);
 
 /*
- * Give back what brood_alloc returned; segment NULL = the one that it lies in. The caller sees to it that nobody uses it any more;
- * references to it no longer resolve. 0, or -EINVAL when it is no such memory (an object, freed
+ * Give back what brood_alloc returned; segment NULL = the one that it lies in. The caller sees to it
+ * that nobody uses it any more; references to it no longer resolve. 0, or -EINVAL when it is no such memory (an object, freed
  * already, foreign).
  */
 BROOD_API int brood_free(struct brood_segment *segment, void *memory);
