@@ -231,7 +231,8 @@ static void sweep_object(struct brood_segment *segment, struct brood__block *blo
 	hazard = &segment->members.table[me].sweeping;
 	/* H1 */
 	atomic_store_explicit(hazard, brood__offset(segment, object), memory_order_seq_cst);
-	if (is_kind(block, (enum brood__kind)kind) && is_well_made(segment, block))
+	if (is_kind(block, (enum brood__kind)kind) &&
+	    (segment == &brood__family || is_well_made(segment, block)))
 		brood__kinds[kind]->sweep(segment, object, dead, clean);
 	atomic_store_explicit(hazard, 0, memory_order_release);	/* H2 */
 }

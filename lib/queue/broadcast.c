@@ -135,7 +135,13 @@ static bool is_sound(const struct brood_segment *segment, const void *object, si
 
 	if (bytes < sizeof(shape))
 		return false;
-	shape = *broadcast;
+	/* Only what the creator wrote: others change the rest meanwhile. */
+	shape = (struct brood_broadcast){
+		.max_bytes = broadcast->max_bytes,
+		.capacity = broadcast->capacity,
+		.members = broadcast->members,
+		.lossy = broadcast->lossy,
+	};
 	if (!is_sensible(&shape) || shape.members != segment->members.max || shape.lossy > 1)
 		return false;
 	lay_out(&shape);

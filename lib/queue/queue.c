@@ -202,7 +202,20 @@ static bool is_sound(const struct brood_segment *segment, const void *object, si
 
 	if (bytes < sizeof(shape))
 		return false;
-	shape = *queue;
+	/* Only what the creator wrote: others change the rest meanwhile. */
+	shape = (struct brood_queue){
+		.max_bytes = queue->max_bytes,
+		.capacity = queue->capacity,
+		.buffers = queue->buffers,
+		.members = queue->members,
+		.producers_end = queue->producers_end,
+		.joinable = queue->joinable,
+		.keep = queue->keep,
+		.extra = queue->extra,
+		.one_producer = queue->one_producer,
+		.one_consumer = queue->one_consumer,
+		.single = queue->single,
+	};
 	if (shape.capacity == 0 || shape.capacity > BROOD_QUEUE_SLOTS_MAX || shape.max_bytes == 0 ||
 	    shape.max_bytes > MAX_BYTES_LIMIT || shape.members != segment->members.max ||
 	    shape.buffers >= NO_BUFFER || shape.keep > KEEP_MOST ||
