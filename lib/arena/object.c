@@ -64,14 +64,8 @@ void *brood__object_find(struct brood_segment *segment, enum brood__kind kind, c
 	return NULL;
 }
 
-static void wake_all(struct brood_segment *segment, void *object)
-{
-	(void)object;
-	brood__wake_sleepers(&segment->members);
-}
-
 int brood__object_destroy(const struct brood__call *call, enum brood__kind kind,
-			  void (*wake)(struct brood_segment *segment, void *object))
+			  void (*forget)(struct brood_segment *segment, void *object))
 {
 	struct brood__object *object = call->object;
 	uint64_t live = live_magic(call->segment, object, kind);
@@ -81,7 +75,9 @@ int brood__object_destroy(const struct brood__call *call, enum brood__kind kind,
 		brood__object_leave(call);
 		return -ESTALE;
 	}
-	(wake ? wake : wake_all)(call->segment, object);
+	brood__wake_sleepers(&call->segment->members);
+	if (forget)
+		forget(call->segment, object);
 	object->name[0] = 0;
 	if (brood__block_retire(call->segment, object))
 		brood__block_reclaim(call->segment,

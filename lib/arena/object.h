@@ -37,29 +37,39 @@ static inline bool brood__object_alive(const struct brood_segment *segment, cons
 int brood__object_gone(const struct brood_segment *segment, const void *object,
 		       enum brood__kind kind);
 
+/* The segment of an address that may be an object's: 0, -EINVAL (NULL), -EBADF. */
+static inline int brood__object_place(const void *object, struct brood_segment **segment)
+{
+	uint64_t offset;
+
+	*segment = brood__segment_of(object);
+	if (brood__unlikely(!*segment))
+		return object ? -EBADF : -EINVAL;
+	offset = brood__offset(*segment, object);
+	if (brood__unlikely(offset % BROOD__LINE || offset < (*segment)->header->heap_at ||
+			    offset >= atomic_load_explicit(&(*segment)->header->top,
+							   memory_order_acquire)))
+		return -EBADF;
+	return 0;
+}
+
 /* 0; -EINVAL (NULL), -EBADF (no such object), -ESTALE, -EUSERS, -ENOMEM, -EDEADLK. */
 static inline int brood__object_enter(const void *object, enum brood__kind kind,
 				      struct brood__call *call)
 {
-	struct brood_segment *segment = brood__segment_of(object);
+	struct brood_segment *segment;
 	_Atomic uint64_t *inside;
-	uint64_t offset;
-	int id;
+	int id = brood__object_place(object, &segment);
 
-	if (brood__unlikely(!segment))
-		return object ? -EBADF : -EINVAL;
-	offset = brood__offset(segment, object);
-	if (brood__unlikely(offset % BROOD__LINE || offset < segment->header->heap_at ||
-			    offset >= atomic_load_explicit(&segment->header->top,
-							   memory_order_acquire)))
-		return -EBADF;
+	if (brood__unlikely(id))
+		return id;
 	id = brood__member_id(&segment->members);
 	if (brood__unlikely(id < 0))
 		return id;
 	inside = &segment->members.table[id].inside;
 	if (brood__unlikely(atomic_load_explicit(inside, memory_order_relaxed)))
 		return -EDEADLK;
-	atomic_store_explicit(inside, offset, memory_order_relaxed);
+	atomic_store_explicit(inside, brood__offset(segment, object), memory_order_relaxed);
 	atomic_signal_fence(memory_order_seq_cst);	/* H1, light half */
 	if (brood__unlikely(!brood__object_alive(segment, object, kind))) {
 		atomic_store_explicit(inside, 0, memory_order_release);
@@ -80,8 +90,7 @@ static inline void brood__object_leave(const struct brood__call *call)
 /* The caller by name, for words that tell their owner (member.h). */
 static inline uint64_t brood__object_token(const struct brood__call *call)
 {
-	return (uint64_t)brood__incarnation_of(&call->segment->members, call->me) << 32 |
-	       (uint64_t)(call->me + 1) << 16;
+	return brood__token_of(&call->segment->members, call->me);
 }
 
 /*
@@ -100,11 +109,11 @@ void *brood__object_make(struct brood_segment *segment, enum brood__kind kind, c
 void *brood__object_find(struct brood_segment *segment, enum brood__kind kind, const char *name);
 
 /*
- * Destroy it, make all look that may sleep in it, by wake(segment, object), NULL = all sleepers of
- * the segment; and leave. 0, -ESTALE.
+ * Destroy it, make all look that may sleep in it, forget(segment, object) what else depends on it
+ * (NULL = nothing), and leave. 0, -ESTALE.
  */
 int brood__object_destroy(const struct brood__call *call, enum brood__kind kind,
-			  void (*wake)(struct brood_segment *segment, void *object));
+			  void (*forget)(struct brood_segment *segment, void *object));
 
 /*
  * For the sweep of a kind: whether the object still lives. If not, whoever destroyed it may have

@@ -207,8 +207,7 @@ int brood__here_slowly(const void *object, struct brood__here *here)
 	id = brood__member_id(here->members);
 	if (id < 0)
 		return id;
-	here->token = (uint64_t)brood__incarnation_of(here->members, (uint32_t)id) << 32 |
-		      (uint64_t)(id + 1) << 16;
+	here->token = brood__token_of(here->members, (uint32_t)id);
 	place = &brood__self->places[here->members->seat];
 	if (place->bytes == 0) {
 		place->base = here->base;

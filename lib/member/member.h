@@ -157,6 +157,12 @@ static inline uint32_t brood__incarnation_of(const struct brood__members *member
 	return atomic_load_explicit(&members->table[id].life.incarnation, memory_order_acquire);
 }
 
+/* The name of who has this id now. */
+static inline uint64_t brood__token_of(const struct brood__members *members, uint32_t id)
+{
+	return (uint64_t)brood__incarnation_of(members, id) << 32 | (uint64_t)(id + 1) << 16;
+}
+
 /* Sweep every dead member that no living one sweeps already. How many were swept. */
 unsigned int brood__member_sweep(struct brood__members *members);
 

@@ -52,24 +52,9 @@
  */
 #include "queue/broadcast.h"
 #include "queue/kinds.h"
-
-#define MAX_BYTES_LIMIT (1ull << 30)
+#include "queue/sizes.h"
 
 /* ---- layout ---- */
-
-static uint64_t round_up(uint64_t n, uint64_t step)
-{
-	return (n + step - 1) / step * step;
-}
-
-static uint64_t power_of_two(uint64_t n)
-{
-	uint64_t power = 1;
-
-	while (power < n)
-		power *= 2;
-	return power;
-}
 
 /* Short slots lie in one line each, so that a message is one line. */
 static void lay_out(struct brood_broadcast *shape)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The subscribers' side of a broadcast; broadcast.c tells why it is right. */
 #include "queue/broadcast.h"
+#include "queue/sizes.h"
 
-#define GATHER_MOST 100u	/* pauses; as a queue's */
 #define TRIES_AT_MOST 64	/* to find the oldest, while the producer goes on */
 
 /* ---- subscriptions ---- */
@@ -182,15 +182,13 @@ static ssize_t wait_and_read(struct taking *taking, int64_t timeout)
 {
 	const struct broadcast_call *call = taking->call;
 	struct cursor *cursor = my_cursor(call);
-	uint32_t gather = call->capacity * 3 / 8;
 	const struct brood__wait wait = {
 		.members = &call->inside.segment->members,
 		.list = &call->broadcast->readers,
-		.watched = brood__everybody,
 		.timeout = timeout,
 		.light = true,
 		.me = call->inside.me,
-		.gather = !cursor->streak ? 0 : gather < GATHER_MOST ? gather : GATHER_MOST,
+		.gather = cursor->streak ? gather_for(call->capacity, GET_GATHER_MOST) : 0,
 	};
 
 	cursor->streak = 0;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The producer's side of a broadcast; broadcast.c tells why it is right. */
 #include "queue/broadcast.h"
+#include "queue/sizes.h"
 #include "sync/sync.h"
 
-#define GATHER_MOST 400u	/* pauses: about the time in which that many messages go through */
 
 /* ---- room ---- */
 
@@ -113,16 +113,14 @@ static int put(const struct broadcast_call *call, const struct brood_message *me
 	if (brood__likely(result == 0)) {
 		broadcast->streak = 1;
 	} else if (result == -EAGAIN) {
-		uint32_t gather = call->capacity * 3 / 8;
 		const struct brood__wait wait = {
 			.members = &call->inside.segment->members,
 			.list = &broadcast->writers,
-			.watched = brood__everybody,
 			.timeout = timeout,
 			.light = true,
 			.me = call->inside.me,
-			.gather = !broadcast->streak ? 0 : gather < GATHER_MOST ? gather :
-										   GATHER_MOST,
+			.gather = broadcast->streak ?
+					  gather_for(call->capacity, PUT_GATHER_MOST) : 0,
 		};
 
 		broadcast->streak = 0;

@@ -86,7 +86,7 @@ static bool change(struct brood_buffer *buffer, uint32_t i, uint64_t from, uint6
 
 static uint64_t token_in(struct brood_segment *segment, int id)
 {
-	return brood__object_token(&(struct brood__call){ .segment = segment, .me = (uint32_t)id });
+	return brood__token_of(&segment->members, (uint32_t)id);
 }
 
 static bool is_token(uint64_t word)
@@ -251,13 +251,10 @@ struct brood_buffer *brood_buffer_create(struct brood_segment *segment, size_t b
 /* The segment of a buffer that lives, or NULL and an error. */
 static struct brood_segment *segment_of(const struct brood_buffer *buffer, int *error)
 {
-	struct brood_segment *segment = brood__segment_of(buffer);
-	uint64_t offset = segment ? brood__offset(segment, buffer) : 0;
+	struct brood_segment *segment;
 
-	*error = buffer ? -EBADF : -EINVAL;
-	if (!segment || offset % BROOD__LINE || offset < segment->header->heap_at ||
-	    offset > segment->bytes - sizeof(*buffer) ||
-	    offset >= atomic_load_explicit(&segment->header->top, memory_order_acquire))
+	*error = brood__object_place(buffer, &segment);
+	if (*error)
 		return NULL;
 	if (brood__object_alive(segment, buffer, BROOD__KIND_BUFFER))
 		return segment;

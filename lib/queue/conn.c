@@ -99,7 +99,6 @@ static struct brood__wait turn(const struct transfer *t, struct brood__waitlist 
 	return (struct brood__wait){
 		.members = members_of(t),
 		.list = list,
-		.watched = brood__everybody,
 		.light = true,
 		.me = t->call.inside.me,
 	};

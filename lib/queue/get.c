@@ -137,7 +137,6 @@ static int64_t wait_and_take(const struct call *call, size_t room, int64_t timeo
 	const struct brood__wait wait = {
 		.members = members,
 		.list = &queue->readers,
-		.watched = brood__everybody,
 		.timeout = timeout,
 		.me = call->me,
 		.gather = call->hand->get_streak ? queue->get_gather : 0,

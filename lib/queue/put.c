@@ -36,7 +36,6 @@ int brood__put_offered(const struct call *call, size_t untold, int64_t timeout)
 		const struct brood__wait wait = {
 			.members = &call->segment->members,
 			.list = &queue->writers,
-			.watched = brood__everybody,
 			.timeout = timeout,
 			.me = call->me,
 			.gather = hand->put_streak ? queue->put_gather : 0,

@@ -10,37 +10,16 @@
 #include "queue/buffer_ref.h"
 #include "queue/kinds.h"
 #include "queue/queue.h"
+#include "queue/sizes.h"
 
-#define MAX_BYTES_LIMIT (1ull << 30)
 #define EXTRA_LEAST 256u
 #define EXTRA_MOST 1024u
 #define KEEPERS 8u		/* so many members may fill their pockets from the extra buffers */
 #define KEEP_MOST 64u
-#define PUT_GATHER_MOST 400u	/* pauses: about the time in which that many messages go through */
-#define GET_GATHER_MOST 100u	/* who waits for a message is waited for more often */
 #define SINGLE_FASTER 4u	/* messages of a single queue in the time of one of another */
 #define ALIGNED_FROM 256u	/* bytes; shorter messages of a single queue lie packed */
 
 /* ---- layout ---- */
-
-static uint64_t round_up(uint64_t n, uint64_t step)
-{
-	return (n + step - 1) / step * step;
-}
-
-static uint32_t least(uint32_t a, uint32_t b)
-{
-	return a < b ? a : b;
-}
-
-static uint64_t power_of_two(uint64_t n)
-{
-	uint64_t power = 1;
-
-	while (power < n)
-		power *= 2;
-	return power;
-}
 
 /*
  * Slots of a single queue: a header of 8 bytes and the message, packed, or, when it is long, in
@@ -85,8 +64,8 @@ static void lay_out(struct brood_queue *queue)
 	queue->bytes_at = round_up(queue->notes_at + queue->buffers * sizeof(uint64_t),
 				   BROOD__LINE);
 	queue->object.bytes = queue->bytes_at + queue->buffers * queue->stride;
-	queue->put_gather = least(queue->capacity * 3 / 8, PUT_GATHER_MOST);
-	queue->get_gather = least(queue->capacity * 3 / 8, GET_GATHER_MOST);
+	queue->put_gather = gather_for(queue->capacity, PUT_GATHER_MOST);
+	queue->get_gather = gather_for(queue->capacity, GET_GATHER_MOST);
 }
 
 /* What must be memory from the start: all, or all up to the buffers that the slots hold. */
@@ -248,9 +227,8 @@ struct brood_queue *brood_queue_open(struct brood_segment *segment, const char *
 	return segment ? brood__object_find(segment, BROOD__KIND_QUEUE, name) : NULL;
 }
 
-static void wake_users(struct brood_segment *segment, void *queue)
+static void forget(struct brood_segment *segment, void *queue)
 {
-	brood__queue_wake_users(segment, queue);
 	brood__references_forget(segment, queue);
 }
 
@@ -262,7 +240,7 @@ int brood_queue_destroy(struct brood_queue *queue)
 	if (result < 0)
 		return result;
 	return brood__object_destroy(&(struct brood__call){ call.segment, queue, call.me },
-				     BROOD__KIND_QUEUE, wake_users);
+				     BROOD__KIND_QUEUE, forget);
 }
 
 /* ---- entering a call ---- */

@@ -513,6 +513,5 @@ uint32_t brood__single_ready(struct brood_queue *queue, uint32_t events);
 /* ---- repair.c ---- */
 
 void brood__queue_sweep(struct brood_segment *segment, void *object, uint32_t member, bool clean);
-void brood__queue_wake_users(struct brood_segment *segment, struct brood_queue *queue);
 
 #endif

@@ -151,14 +151,6 @@ static bool release_held(const struct repair *repair)
 	return orphans;
 }
 
-void brood__queue_wake_users(struct brood_segment *segment, struct brood_queue *queue)
-{
-	if (queue->single)	/* keeps no list of users */
-		brood__wake_sleepers(&segment->members);
-	else
-		brood__wake_all(&segment->members, queue->users.mask);
-}
-
 /*
  * The end of a living member, which may be stopped or killed here too. In a joinable queue, what
  * it got and has not told done is not acknowledged: the steps that follow deliver it again.
@@ -204,8 +196,7 @@ void brood__queue_sweep(struct brood_segment *segment, void *object, uint32_t me
 	brood__mask_clear(queue->writers.mask, member);
 	brood__mask_clear(queue->joiners.mask, member);
 	atomic_store_explicit(&repair.hand->owned, 0, memory_order_relaxed);
-	/* Before the wake: who waits to know whether this is the end looks at it. */
+	/* Before the sweep wakes all: who waits to know whether this is the end looks at it. */
 	atomic_store_explicit(&repair.hand->used, 0, memory_order_release);
-	brood__queue_wake_users(segment, queue);
 	brood__mask_clear(queue->users.mask, member);
 }

@@ -57,10 +57,9 @@
  * W7: commit and release are plain stores, so all waits here are light.
  */
 #include "queue/ring.h"
+#include "queue/sizes.h"
 
 #define RETRIES 1000u		/* who is overtaken more often looks later */
-#define PUT_GATHER_MOST 400u	/* pauses; see queue.c */
-#define GET_GATHER_MOST 100u
 #define ADVANCE_SHARE 8u	/* readers move the head when it is so far behind, of the ring */
 
 enum found { FOUND_TAIL, FOUND, FOUND_PAST, FOUND_DAMAGE };
@@ -551,12 +550,13 @@ void brood__bytes_sweep(const struct bytes *bytes, uint32_t dead)
 
 /* ---- waiting ---- */
 
-static uint32_t gather(_Atomic uint32_t *streak, uint32_t pauses, uint32_t most)
+/* Pauses for who streams, and he has to begin anew. */
+static uint32_t gather(_Atomic uint32_t *streak, uint32_t pauses)
 {
 	if (!atomic_load_explicit(streak, memory_order_relaxed))
 		return 0;
 	atomic_store_explicit(streak, 0, memory_order_relaxed);
-	return pauses < most ? pauses : most;
+	return pauses;
 }
 
 struct brood__wait brood__bytes_reading(const struct bytes *bytes, int64_t timeout)
@@ -564,11 +564,10 @@ struct brood__wait brood__bytes_reading(const struct bytes *bytes, int64_t timeo
 	return (struct brood__wait){
 		.members = &bytes->segment->members,
 		.list = &bytes->ring->readers,
-		.watched = brood__everybody,
 		.timeout = timeout,
 		.light = true,
 		.me = bytes->me,
-		.gather = gather(&bytes->ring->get_streak, GET_GATHER_MOST, GET_GATHER_MOST),
+		.gather = gather(&bytes->ring->get_streak, GET_GATHER_MOST),
 	};
 }
 
@@ -577,12 +576,11 @@ struct brood__wait brood__bytes_writing(const struct bytes *bytes, size_t length
 	return (struct brood__wait){
 		.members = &bytes->segment->members,
 		.list = &bytes->ring->writers,
-		.watched = brood__everybody,
 		.timeout = timeout,
 		.light = true,
 		.me = bytes->me,
 		.gather = gather(&bytes->ring->put_streak,
-				 (uint32_t)(bytes->granules / granules_of(length) * 3 / 8),
-				 PUT_GATHER_MOST),
+				 gather_for((uint32_t)(bytes->granules / granules_of(length)),
+					    PUT_GATHER_MOST)),
 	};
 }

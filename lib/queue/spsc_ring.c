@@ -148,7 +148,6 @@ static brood__slow int wait_for_room(const struct call *call, int64_t timeout)
 	const struct brood__wait wait = {
 		.members = &call->segment->members,
 		.list = &queue->writers,
-		.watched = brood__everybody,
 		.timeout = timeout,
 		.light = true,
 		.me = call->me,
@@ -453,7 +452,6 @@ static brood__slow ssize_t wait_for_message(const struct call *call, int64_t tim
 	const struct brood__wait wait = {
 		.members = &call->segment->members,
 		.list = &queue->readers,
-		.watched = brood__everybody,
 		.timeout = timeout,
 		.light = true,
 		.me = call->me,

@@ -139,7 +139,7 @@ int brood_queue_close(struct brood_queue *queue)
 		result = brood__ring_close(queue);
 	}
 	if (result == 0)
-		brood__queue_wake_users(call.segment, queue);
+		brood__wake_sleepers(&call.segment->members);
 	queue_leave(&call);
 	return result;
 }

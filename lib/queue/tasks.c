@@ -86,7 +86,6 @@ int brood_queue_join(struct brood_queue *queue, int64_t timeout)
 		const struct brood__wait wait = {
 			.members = &call.segment->members,
 			.list = &queue->joiners,
-			.watched = brood__everybody,
 			.timeout = timeout,
 			.me = call.me,
 		};

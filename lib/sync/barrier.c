@@ -443,11 +443,7 @@ struct brood_barrier *brood_barrier_create(int parties, const struct brood_barri
 
 	if (result == 0 && (parties < 1 || parties > BROOD_MEMBERS_MAX))
 		result = -EINVAL;
-	if (result) {
-		errno = -result;
-		return NULL;
-	}
-	barrier = brood_alloc(opts.segment, sizeof(*barrier));
+	barrier = sync_alloc(result, opts.segment, sizeof(*barrier));
 	if (barrier)
 		brood_barrier_init(barrier, parties);
 	return barrier;

@@ -335,12 +335,7 @@ int brood_condition_watch(struct brood_condition *condition, struct brood_conten
 
 int brood_condition_init(struct brood_condition *condition)
 {
-	struct brood__here here;
-	int result = sync_enter(condition, BROOD__LINE, &here);
-
-	if (result == 0)
-		memset(condition, 0, sizeof(*condition));
-	return result;
+	return sync_make_zero(condition, sizeof(*condition));
 }
 
 struct brood_condition *brood_condition_create(const struct brood_condition_opts *given)
@@ -348,11 +343,7 @@ struct brood_condition *brood_condition_create(const struct brood_condition_opts
 	struct brood_condition_opts opts;
 	int result = brood__options(&opts, sizeof(opts), given);
 
-	if (result) {
-		errno = -result;
-		return NULL;
-	}
-	return brood_alloc(opts.segment, sizeof(struct brood_condition));
+	return sync_alloc(result, opts.segment, sizeof(struct brood_condition));
 }
 
 int brood_condition_destroy(struct brood_condition *condition)

@@ -173,11 +173,7 @@ struct brood_counter *brood_counter_create(const struct brood_counter_opts *give
 	int result = brood__options(&opts, sizeof(opts), given);
 	struct brood_counter *counter;
 
-	if (result) {
-		errno = -result;
-		return NULL;
-	}
-	counter = brood_alloc(opts.segment, sizeof(*counter));
+	counter = sync_alloc(result, opts.segment, sizeof(*counter));
 	if (counter)
 		brood_counter_init(counter, opts.value);
 	return counter;

@@ -159,12 +159,7 @@ int brood_event_watch(struct brood_event *event, struct brood_contention *counts
 
 int brood_event_init(struct brood_event *event)
 {
-	struct brood__here here;
-	int result = sync_enter(event, BROOD__LINE, &here);
-
-	if (result == 0)
-		memset(event, 0, sizeof(*event));
-	return result;
+	return sync_make_zero(event, sizeof(*event));
 }
 
 struct brood_event *brood_event_create(const struct brood_event_opts *given)
@@ -172,11 +167,7 @@ struct brood_event *brood_event_create(const struct brood_event_opts *given)
 	struct brood_event_opts opts;
 	int result = brood__options(&opts, sizeof(opts), given);
 
-	if (result) {
-		errno = -result;
-		return NULL;
-	}
-	return brood_alloc(opts.segment, sizeof(struct brood_event));
+	return sync_alloc(result, opts.segment, sizeof(struct brood_event));
 }
 
 int brood_event_destroy(struct brood_event *event)

@@ -209,11 +209,7 @@ struct brood_lock *brood_lock_create(const struct brood_lock_opts *given)
 	int result = brood__options(&opts, sizeof(opts), given);
 	struct brood_lock *lock;
 
-	if (result) {
-		errno = -result;
-		return NULL;
-	}
-	lock = brood_alloc(opts.segment, sizeof(*lock));
+	lock = sync_alloc(result, opts.segment, sizeof(*lock));
 	if (lock)
 		brood_lock_init(lock, &opts);
 	return lock;

@@ -102,12 +102,7 @@ int brood_once_call(struct brood_once *once, int (*function)(void *), void *argu
 
 int brood_once_init(struct brood_once *once)
 {
-	struct brood__here here;
-	int result = sync_enter(once, BROOD__LINE, &here);
-
-	if (result == 0)
-		memset(once, 0, sizeof(*once));
-	return result;
+	return sync_make_zero(once, sizeof(*once));
 }
 
 struct brood_once *brood_once_create(const struct brood_once_opts *given)
@@ -115,11 +110,7 @@ struct brood_once *brood_once_create(const struct brood_once_opts *given)
 	struct brood_once_opts opts;
 	int result = brood__options(&opts, sizeof(opts), given);
 
-	if (result) {
-		errno = -result;
-		return NULL;
-	}
-	return brood_alloc(opts.segment, sizeof(struct brood_once));
+	return sync_alloc(result, opts.segment, sizeof(struct brood_once));
 }
 
 int brood_once_destroy(struct brood_once *once)

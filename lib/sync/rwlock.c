@@ -544,11 +544,7 @@ struct brood_rwlock *brood_rwlock_create(const struct brood_rwlock_opts *given)
 	struct brood_rwlock_opts opts;
 	int result = brood__options(&opts, sizeof(opts), given);
 
-	if (result) {
-		errno = -result;
-		return NULL;
-	}
-	return brood_alloc(opts.segment, sizeof(struct brood_rwlock));
+	return sync_alloc(result, opts.segment, sizeof(struct brood_rwlock));
 }
 
 int brood_rwlock_destroy(struct brood_rwlock *lock)

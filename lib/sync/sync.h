@@ -11,6 +11,9 @@
 #define BROOD_SYNC_H
 
 #include <errno.h>
+#include <string.h>
+
+#include <brood/segment.h>
 
 #include "wait/wait.h"
 
@@ -28,6 +31,26 @@ static inline int sync_enter(const void *object, size_t alignment, struct brood_
 static inline const struct brood__here *sync_nearby(const void *object, size_t alignment)
 {
 	return brood__likely((uintptr_t)object % alignment == 0) ? brood__nearby(object) : NULL;
+}
+
+/* What is all zero at first. 0, or the error for the caller. */
+static inline int sync_make_zero(void *object, size_t bytes)
+{
+	struct brood__here here;
+	int result = sync_enter(object, BROOD__LINE, &here);
+
+	if (result == 0)
+		memset(object, 0, bytes);
+	return result;
+}
+
+/* A zeroed one of its own, if its options were good: NULL and errno. */
+static inline void *sync_alloc(int result, struct brood_segment *segment, size_t bytes)
+{
+	if (result == 0)
+		return brood_alloc(segment, bytes);
+	errno = -result;
+	return NULL;
 }
 
 /* In a lock's word, beside the owner. */
@@ -50,7 +73,6 @@ static inline ssize_t sync_wait(const struct brood__here *here, struct brood__wa
 	const struct brood__wait wait = {
 		.members = here->members,
 		.list = list,
-		.watched = brood__everybody,
 		.timeout = timeout,
 		.me = brood__token_id(here->token),
 		.gather = SYNC_GATHER,

@@ -273,8 +273,8 @@ static unsigned int gather(const struct call *call, struct brood__futex *set)
 	for (unsigned int i = 0; i < call->n_seats; i++) {
 		unsigned int share = (BROOD__FUTEX_MANY - n) / (call->n_seats - i);
 
-		n = brood__gather_lives(call->seats[i], me_in(call->seats[i]), brood__everybody,
-					set, n, n + share);
+		n = brood__gather_lives(call->seats[i], me_in(call->seats[i]), set, n,
+					n + share);
 	}
 	return n;
 }

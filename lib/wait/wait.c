@@ -167,11 +167,6 @@ void brood__wake_list(struct brood__members *members, struct brood__waitlist *li
 	brood__wake_all(members, taken);
 }
 
-const _Atomic uint32_t brood__everybody[BROOD__MASK_WORDS] = {
-	UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX,
-	UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX,
-};
-
 void brood__wake_sleepers(struct brood__members *members)
 {
 	uint32_t used = atomic_load_explicit(members->used, memory_order_acquire);	/* M4 */
@@ -215,15 +210,13 @@ ssize_t brood__spin(unsigned int gather, int64_t timeout, ssize_t (*attempt)(voi
 }
 
 unsigned int brood__gather_lives(struct brood__members *members, uint32_t me,
-				 const _Atomic uint32_t *watched, struct brood__futex *set,
-				 unsigned int n, unsigned int most)
+				 struct brood__futex *set, unsigned int n, unsigned int most)
 {
 	/* From the next id on, so that many sleepers together watch more than one set holds. */
-	for (uint32_t k = 1; watched && k < members->max && n < most; k++) {
+	for (uint32_t k = 1; k < members->max && n < most; k++) {
 		uint32_t id = (me + k) % members->max;
 
-		if (!brood__mask_has(watched, id) ||
-		    brood__life_of(members, id) == 0)
+		if (brood__life_of(members, id) == 0)
 			continue;
 		/* Somebody sweeps this one, and wakes us then, if it does not die itself. */
 		if (brood__life_dead(brood__life_of(members, id)))
@@ -278,7 +271,7 @@ static ssize_t look_and_sleep(const struct brood__wait *wait, ssize_t (*attempt)
 		most = brood__fence_all_cpus() ? BROOD__UNFENCED_NS : BROOD__BACKSTOP_NS;
 	else
 		atomic_thread_fence(memory_order_seq_cst);	/* W3 */
-	n = brood__gather_lives(members, wait->me, wait->watched, set, 1, BROOD__FUTEX_MANY);
+	n = brood__gather_lives(members, wait->me, set, 1, BROOD__FUTEX_MANY);
 	result = attempt(arg);
 	if (result == -EAGAIN && brood__member_sweep(members))
 		result = attempt(arg);

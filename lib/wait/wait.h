@@ -43,9 +43,6 @@ static inline bool brood__waitlist_any(const struct brood__waitlist *list)
 #undef BITS
 }
 
-/* A mask of all members, for brood__wait.watched. */
-extern const _Atomic uint32_t brood__everybody[BROOD__MASK_WORDS];
-
 void brood__wake_one(struct brood__members *members, struct brood__waitlist *list);
 /*
  * Wake all of the list, if there is any: as brood__notify, the caller has published. The bits go
@@ -94,7 +91,6 @@ static inline void brood__notify_many(struct brood__members *members, struct bro
 struct brood__wait {
 	struct brood__members *members;
 	struct brood__waitlist *list;
-	const _Atomic uint32_t *watched;	/* members whose death may end the wait; may be NULL */
 	int64_t timeout;
 	bool light;		/* W7: notifiers publish by a plain store, see brood__notify_light */
 	uint32_t me;
@@ -121,12 +117,9 @@ uint32_t brood__list_name(const struct brood__members *members, const struct bro
 /* Looks, then looks and yields. The clock is first read when the looks alone were in vain. */
 ssize_t brood__spin(unsigned int gather, int64_t timeout, ssize_t (*attempt)(void *), void *arg,
 		    int64_t *deadline);
-/*
- * The lives of those whose death may matter: onto the set that has n words, how many it has then.
- */
+/* The lives of the others: onto the set that has n words, how many it has then. */
 unsigned int brood__gather_lives(struct brood__members *members, uint32_t me,
-				 const _Atomic uint32_t *watched, struct brood__futex *set,
-				 unsigned int n, unsigned int most);
+				 struct brood__futex *set, unsigned int n, unsigned int most);
 void brood__sleep_on(const struct brood__futex *set, unsigned int n, unsigned int parks,
 		     int64_t deadline, int64_t most);
 
