@@ -53,19 +53,16 @@ static inline int brood__object_place(const void *object, struct brood_segment *
 	return 0;
 }
 
-/* 0; -EINVAL (NULL), -EBADF (no such object), -ESTALE, -EUSERS, -ENOMEM, -EDEADLK. */
-static inline int brood__object_enter(const void *object, enum brood__kind kind,
-				      struct brood__call *call)
+/* 0, -ESTALE, -EUSERS, -ENOMEM, -EDEADLK; of one whose place is known to be right. */
+static inline int brood__object_enter_at(struct brood_segment *segment, const void *object,
+					 enum brood__kind kind, struct brood__call *call)
 {
-	struct brood_segment *segment;
 	_Atomic uint64_t *inside;
-	int id = brood__object_place(object, &segment);
+	int id = brood__member_id(&segment->members);
 
-	if (brood__unlikely(id))
-		return id;
-	id = brood__member_id(&segment->members);
 	if (brood__unlikely(id < 0))
 		return id;
+	*call = (struct brood__call){ segment, (void *)(uintptr_t)object, (uint32_t)id };
 	inside = &segment->members.table[id].inside;
 	if (brood__unlikely(atomic_load_explicit(inside, memory_order_relaxed)))
 		return -EDEADLK;
@@ -75,8 +72,19 @@ static inline int brood__object_enter(const void *object, enum brood__kind kind,
 		atomic_store_explicit(inside, 0, memory_order_release);
 		return brood__object_gone(segment, object, kind);
 	}
-	*call = (struct brood__call){ segment, (void *)(uintptr_t)object, (uint32_t)id };
 	return 0;
+}
+
+/* The same of any address: also -EINVAL (NULL), -EBADF (no such object). */
+static inline int brood__object_enter(const void *object, enum brood__kind kind,
+				      struct brood__call *call)
+{
+	struct brood_segment *segment;
+	int result = brood__object_place(object, &segment);
+
+	if (brood__unlikely(result))
+		return result;
+	return brood__object_enter_at(segment, object, kind, call);
 }
 
 static inline void brood__object_leave(const struct brood__call *call)

@@ -44,7 +44,7 @@ struct header {			/* of FIRST */
 	uint64_t sender;
 };
 
-struct transfer {
+struct transfer {			/* not zeroed first: that is half of the time of a call */
 	struct conn_call call;
 	struct bytes bytes;
 	struct direction *direction;
@@ -60,11 +60,12 @@ struct transfer {
 };
 
 /* Enter as one who sends, or receives. */
-static int enter(struct brood_conn *conn, struct transfer *t, bool sends)
+static int enter(struct brood_conn *conn, struct transfer *t, bool sends, int64_t timeout)
 {
 	int result = brood__conn_enter(conn, &t->call);
 	uint32_t to;
 
+	t->timeout = timeout;
 	if (brood__unlikely(result))
 		return result;
 	to = sends ? !t->call.end : t->call.end;
@@ -146,7 +147,7 @@ static ssize_t try_room(void *arg)
 		return -ESTALE;
 	if (brood__unlikely(!brood__conn_held(&t->call, !t->call.end)))
 		return -EPIPE;
-	return brood__bytes_claim(&t->bytes, t->length, &t->place);
+	return brood__bytes_room(&t->bytes, t->length, &t->place);
 }
 
 static int make_room(struct transfer *t, size_t length)
@@ -154,7 +155,7 @@ static int make_room(struct transfer *t, size_t length)
 	int result;
 
 	t->length = length;
-	result = brood__bytes_claim(&t->bytes, length, &t->place);
+	result = brood__bytes_room(&t->bytes, length, &t->place);
 	if (brood__likely(result == 0))
 		bytes_at_once(&t->bytes.ring->put_streak);
 	else if (result == -EAGAIN)
@@ -170,7 +171,7 @@ static int send_whole(struct transfer *t, const void *data, size_t length)
 		return result;
 	if (length)
 		memcpy(bytes_at(&t->bytes, t->place.position), data, length);
-	brood__bytes_commit(&t->bytes, &t->place, WHOLE, length);
+	brood__bytes_append(&t->bytes, &t->place, WHOLE, length);
 	return 0;
 }
 
@@ -190,7 +191,7 @@ static int send_pieces(struct transfer *t, const char *data, size_t length)
 		to = bytes_at(&t->bytes, t->place.position);
 		memcpy(to, &header, before);
 		memcpy(to + before, data + sent, n);
-		brood__bytes_commit(&t->bytes, &t->place, before ? FIRST : MORE, before + n);
+		brood__bytes_append(&t->bytes, &t->place, before ? FIRST : MORE, before + n);
 		sent += n;
 		before = 0;
 	}
@@ -199,8 +200,8 @@ static int send_pieces(struct transfer *t, const char *data, size_t length)
 
 int brood_conn_send(struct brood_conn *conn, const void *data, size_t length, int64_t timeout)
 {
-	struct transfer t = { .timeout = timeout };
-	int result = enter(conn, &t, true);
+	struct transfer t;
+	int result = enter(conn, &t, true, timeout);
 
 	if (brood__unlikely(result))
 		return result;
@@ -444,11 +445,13 @@ static int receive(struct transfer *t)
 
 ssize_t brood_conn_recv(struct brood_conn *conn, void *data, size_t size, int64_t timeout)
 {
-	struct transfer t = { .timeout = timeout, .room = size, .attempt = lease };
-	ssize_t result = enter(conn, &t, false);
+	struct transfer t;
+	ssize_t result = enter(conn, &t, false, timeout);
 
 	if (brood__unlikely(result))
 		return result;
+	t.room = size;
+	t.attempt = lease;
 	result = data || !size ? -EINPROGRESS : -EINVAL;
 	while (result == -EINPROGRESS) {
 		result = receive(&t);
@@ -471,11 +474,12 @@ ssize_t brood_conn_recv(struct brood_conn *conn, void *data, size_t size, int64_
 
 int brood_conn_poll(struct brood_conn *conn, int64_t timeout)
 {
-	struct transfer t = { .timeout = timeout, .attempt = look_at_front };
-	int result = enter(conn, &t, false);
+	struct transfer t;
+	int result = enter(conn, &t, false, timeout);
 
 	if (result)
 		return result;
+	t.attempt = look_at_front;
 	result = receive(&t);
 	brood__object_leave(&t.call.inside);
 	return result == -EPIPE ? 0 : result;
@@ -483,11 +487,12 @@ int brood_conn_poll(struct brood_conn *conn, int64_t timeout)
 
 ssize_t brood_conn_next_length(struct brood_conn *conn)
 {
-	struct transfer t = { .attempt = look_at_front };
-	ssize_t result = enter(conn, &t, false);
+	struct transfer t;
+	ssize_t result = enter(conn, &t, false, 0);
 
 	if (result)
 		return result;
+	t.attempt = look_at_front;
 	result = receive(&t);
 	brood__object_leave(&t.call.inside);
 	return result ? result : (ssize_t)t.header.total;

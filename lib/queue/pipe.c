@@ -204,21 +204,22 @@ static int remember(struct brood_pipe *pipe)
 
 static int enter_pipe(struct brood_conn *conn, struct conn_call *call)
 {
-	struct brood_segment *segment = brood__segment_of(conn);
-	int result;
+	struct brood_segment *segment;
+	int result = brood__object_place(conn, &segment);
 
-	if (brood__unlikely(!segment))
-		return conn ? -EBADF : -EINVAL;
-	if (brood__unlikely((uintptr_t)conn % BROOD__LINE ||
-			    brood__offset(segment, conn) < segment->header->heap_at + 2 * BROOD__LINE))
+	if (brood__unlikely(result))
+		return result;
+	if (brood__unlikely(brood__offset(segment, conn) < segment->header->heap_at +
+								   2 * BROOD__LINE))
 		return -EBADF;
 	call->end = conn->index & 1;
 	call->pipe = (struct brood_pipe *)(void *)(conn - 1 - call->end);
-	result = brood__object_enter(call->pipe, BROOD__KIND_PIPE, &call->inside);
+	result = brood__object_enter_at(segment, call->pipe, BROOD__KIND_PIPE, &call->inside);
 	if (brood__unlikely(result == -EBADF)) {	/* the line may have been cleared */
 		call->end ^= 1;
 		call->pipe = (struct brood_pipe *)(void *)(conn - 1 - call->end);
-		result = brood__object_enter(call->pipe, BROOD__KIND_PIPE, &call->inside);
+		result = brood__object_enter_at(segment, call->pipe, BROOD__KIND_PIPE,
+						&call->inside);
 	}
 	if (brood__likely(result == 0))
 		call->token = brood__object_token(&call->inside);
@@ -298,11 +299,7 @@ int brood__conn_ring(const struct conn_call *call, uint32_t end, struct bytes *b
 
 	if (brood__unlikely(end && call->pipe->simplex))
 		return -EBADF;
-	if (brood__unlikely(granules < 2 || granules > GRANULES_MAX ||
-			    size_of(members, granules, !end) >
-				    segment->bytes - brood__offset(segment, call->pipe)))
-		return -EPROTO;
-	return bytes_see(bytes, segment, ring_of(call->pipe, members, end, granules),
+	return bytes_see(bytes, segment, ring_of(call->pipe, members, end, granules), granules,
 			 call->inside.me);
 }
 

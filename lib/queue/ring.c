@@ -32,6 +32,11 @@ struct reading {
 	struct taking taking;
 };
 
+static uint32_t granules_in(const struct brood_ring *ring)
+{
+	return atomic_load_explicit(&ring->bytes.granules, memory_order_relaxed);
+}
+
 static void sweep(struct brood_segment *segment, void *object, uint32_t member, bool clean)
 {
 	struct brood_ring *ring = object;
@@ -39,7 +44,7 @@ static void sweep(struct brood_segment *segment, void *object, uint32_t member, 
 
 	(void)clean;
 	if (brood__object_swept(segment, ring, BROOD__KIND_RING) &&
-	    bytes_see(&bytes, segment, &ring->bytes, 0) == 0)
+	    bytes_see(&bytes, segment, &ring->bytes, granules_in(ring), 0) == 0)
 		brood__bytes_sweep(&bytes, member);
 }
 
@@ -51,7 +56,7 @@ static bool is_sound(const struct brood_segment *segment, const void *object, si
 	(void)segment;
 	if (bytes < sizeof(*ring))
 		return false;
-	n = atomic_load_explicit(&ring->bytes.granules, memory_order_relaxed);
+	n = granules_in(ring);
 	return n >= 2 && n <= GRANULES_MAX &&
 	       offsetof(struct brood_ring, bytes) + bytes_size(n) <= bytes;
 }
@@ -102,7 +107,8 @@ static inline int enter(struct brood_ring *ring, struct call *call)
 
 	if (brood__unlikely(result))
 		return result;
-	result = bytes_see(&call->bytes, call->inside.segment, &ring->bytes, call->inside.me);
+	result = bytes_see(&call->bytes, call->inside.segment, &ring->bytes, granules_in(ring),
+			   call->inside.me);
 	if (brood__unlikely(result))
 		brood__object_leave(&call->inside);
 	return result;

@@ -119,12 +119,12 @@ static inline size_t bytes_capacity(const struct bytes *bytes)
 
 /* 0, or -EPROTO when the ring cannot be what it says. */
 static inline int bytes_see(struct bytes *bytes, struct brood_segment *segment,
-			    struct brood__bytes *ring, uint32_t me)
+			    struct brood__bytes *ring, uint32_t n, uint32_t me)
 {
-	uint32_t n = atomic_load_explicit(&ring->granules, memory_order_relaxed);
+	uint64_t at = brood__offset(segment, ring);
 
-	if (brood__unlikely(n < 2 || n > GRANULES_MAX ||
-			    bytes_size(n) > segment->bytes - brood__offset(segment, ring)))
+	if (brood__unlikely(n < 2 || n > GRANULES_MAX || at > segment->bytes ||
+			    bytes_size(n) > segment->bytes - at))
 		return -EPROTO;
 	bytes->ring = ring;
 	bytes->entries = (struct brood__entry *)(void *)(ring + 1);
@@ -237,6 +237,13 @@ int brood__bytes_claim(const struct bytes *bytes, size_t length, struct place *p
 void brood__bytes_commit(const struct bytes *bytes, const struct place *place, unsigned int tag,
 			 size_t length);
 void brood__bytes_abort(const struct bytes *bytes, const struct place *place);
+/*
+ * The same for a caller who knows that nobody else writes: where there is room, and a message there.
+ * Between the two nothing is claimed: readers are not disturbed, and who dies leaves nothing.
+ */
+int brood__bytes_room(const struct bytes *bytes, size_t length, struct place *place);
+void brood__bytes_append(const struct bytes *bytes, const struct place *place, unsigned int tag,
+			 size_t length);
 
 /*
  * Lease the first message, at once or not at all. 0, -EAGAIN, -EPIPE, -EMSGSIZE, -EBUSY, -EPROTO.

@@ -8,6 +8,7 @@
  *
  *	claim     older lap -> CLAIMED by me        CAS, at the tail; then the tail's hint
  *	commit    CLAIMED -> READY                  store, behind the payload and the note
+ *	append    older lap -> READY                the same, by who alone may write: no claim before
  *	abort     CLAIMED -> DONE                   store
  *	take      READY -> LEASED by me             CAS, at the first that is READY
  *	release   LEASED -> DONE                    store
@@ -38,7 +39,7 @@
  * DONE. After commit: a message. After the CAS of take: LEASED by one who is dead: whoever comes by
  * leases it himself, and the sweep makes it READY, both with AGAIN; the sweep then counts `orphans`, since the hint of
  * take is beyond it. After release: DONE, and head, if it has not moved, is moved by others. The
- * hints may be old. A close is there or not. Tail, take, head and the streaks need no repair. An id is
+ * hints may be old. Before the store of append: nothing. A close is there or not. Tail, take, head and the streaks need no repair. An id is
  * used again only after the sweep, and the word of another incarnation's message differs by its lap.
  * Wake-ups that a dead member owed are given by the sweep of it to all sleepers.
  *
@@ -52,8 +53,8 @@
  * and is acquired by advance; Y3: which releases the head, and claim acquires it, before the payload
  * is written. Y4: claims and skips release the way to them: who follows them acquires. Y5: the
  * sweep's READY comes before its count of orphans, a reader looks at the count before it walks.
- * Y6: the note is stored behind the claim: who has read a note and then finds the word unchanged, has
- * read that word's note.
+ * Y6: the note is stored behind the claim, or, without one, behind the advance over the message that
+ * was there: who has read a note and then finds the word unchanged, has read that word's note.
  * W7: commit and release are plain stores, so all waits here are light.
  */
 #include "queue/ring.h"
@@ -180,7 +181,7 @@ static uint32_t claimable(const struct bytes *bytes, uint64_t position, uint32_t
  * been left out, 0 claimed.
  */
 static int claim_here(const struct bytes *bytes, uint64_t position, uint64_t word, uint32_t wanted,
-		      struct place *place)
+		      bool alone, struct place *place)
 {
 	uint32_t granules = claimable(bytes, position, wanted, load_head(bytes));
 	uint64_t mine;
@@ -191,15 +192,17 @@ static int claim_here(const struct bytes *bytes, uint64_t position, uint64_t wor
 		return -EAGAIN;
 	mine = granules < wanted ? bytes_word(bytes, position, granules, 0, BYTES_DONE) :
 		bytes_word(bytes, position, granules, bytes->me + 1, BYTES_CLAIMED);
+	*place = (struct place){ position, mine };
+	if (alone && granules == wanted)
+		return 0;
 	if (brood__unlikely(!change(bytes, position, word, mine)))
 		return 1;
 	atomic_store_explicit(&bytes->ring->tail, position_behind(bytes, position, granules),
 			      memory_order_relaxed);
-	*place = (struct place){ position, mine };
 	return granules < wanted ? 2 : 0;
 }
 
-int brood__bytes_claim(const struct bytes *bytes, size_t length, struct place *place)
+static inline int claim(const struct bytes *bytes, size_t length, bool alone, struct place *place)
 {
 	uint64_t position = from_hint(bytes, &bytes->ring->tail), word;
 	uint32_t granules = granules_of(length), tries = 0;
@@ -221,7 +224,7 @@ int brood__bytes_claim(const struct bytes *bytes, size_t length, struct place *p
 			position = behind(bytes, position, word);
 			break;
 		case FOUND_TAIL:
-			result = claim_here(bytes, position, word, granules, place);
+			result = claim_here(bytes, position, word, granules, alone, place);
 			if (result <= 0)
 				return result;
 			if (result == 2)
@@ -230,6 +233,16 @@ int brood__bytes_claim(const struct bytes *bytes, size_t length, struct place *p
 		}
 	}
 	return -EAGAIN;
+}
+
+int brood__bytes_claim(const struct bytes *bytes, size_t length, struct place *place)
+{
+	return claim(bytes, length, false, place);
+}
+
+int brood__bytes_room(const struct bytes *bytes, size_t length, struct place *place)
+{
+	return claim(bytes, length, true, place);
 }
 
 void brood__bytes_commit(const struct bytes *bytes, const struct place *place, unsigned int tag,
@@ -242,6 +255,14 @@ void brood__bytes_commit(const struct bytes *bytes, const struct place *place, u
 	atomic_store_explicit(&entry->word, word_change(place->word, BYTES_READY),
 			      memory_order_release);	/* Y1 */
 	brood__notify_light(&bytes->segment->members, &bytes->ring->readers);
+}
+
+void brood__bytes_append(const struct bytes *bytes, const struct place *place, unsigned int tag,
+			 size_t length)
+{
+	brood__bytes_commit(bytes, place, tag, length);
+	atomic_store_explicit(&bytes->ring->tail, behind(bytes, place->position, place->word),
+			      memory_order_relaxed);
 }
 
 /* Readers may stand before it, and writers behind a ring that is full. */

@@ -369,7 +369,8 @@ static bool see(struct bytes *bytes)
 	struct brood_segment *segment = brood__segment_of(ring);
 	struct brood__bytes *inner = (void *)((char *)ring + BROOD__LINE);
 
-	return bytes_see(bytes, segment, inner, 0) == 0;
+	return bytes_see(bytes, segment, inner,
+			 atomic_load_explicit(&inner->granules, memory_order_relaxed), 0) == 0;
 }
 
 /*
