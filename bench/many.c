@@ -26,6 +26,7 @@
 struct many {			/* a copy in each worker */
 	unsigned int n;
 	bool by_eventfd;
+	bool single;		/* queues of one and one */
 	struct brood_queue *queue[MOST];	/* of the last one the messages are taken */
 	struct brood_waitable items[MOST];
 	int fd[MOST];		/* eventfds, not more than are used */
@@ -52,7 +53,8 @@ static bool add(struct many *many, unsigned int i, const struct shape *shape)
 {
 	struct brood_queue_opts opts = {
 		.slots = i + 1 == many->n ? shape->slots : 2,
-		.max_bytes = shape->size, .extra = 8,
+		.max_bytes = shape->size, .extra = many->single ? 0 : 8,
+		.producers = many->single, .consumers = many->single,
 	};
 
 	many->queue[i] = brood_queue_create(&opts);
@@ -64,7 +66,7 @@ static bool add(struct many *many, unsigned int i, const struct shape *shape)
 	return many->queue[i] && (!many->by_eventfd || many->fd[i] >= 0);
 }
 
-static void *create(const struct shape *shape, unsigned int n, bool by_eventfd)
+static void *create(const struct shape *shape, unsigned int n, bool by_eventfd, bool single)
 {
 	struct many *many = calloc(1, sizeof *many);
 
@@ -72,6 +74,7 @@ static void *create(const struct shape *shape, unsigned int n, bool by_eventfd)
 		return NULL;
 	many->n = n;
 	many->by_eventfd = by_eventfd;
+	many->single = single;
 	many->epoll = -1;
 	for (unsigned int i = 0; i < MOST; i++)
 		many->fd[i] = -1;
@@ -90,9 +93,10 @@ static struct brood_queue *last(const struct many *many)
 
 /* ---- by brood ---- */
 
-static void *brood_1(const struct shape *shape) { return create(shape, 1, false); }
-static void *brood_100(const struct shape *shape) { return create(shape, 100, false); }
-static void *brood_1000(const struct shape *shape) { return create(shape, 1000, false); }
+static void *brood_1(const struct shape *shape) { return create(shape, 1, false, false); }
+static void *brood_spsc(const struct shape *shape) { return create(shape, 1, false, true); }
+static void *brood_100(const struct shape *shape) { return create(shape, 100, false, false); }
+static void *brood_1000(const struct shape *shape) { return create(shape, 1000, false, false); }
 
 static int put(void *object, const void *data, size_t size)
 {
@@ -114,9 +118,9 @@ static ssize_t get_by_wait(void *object, void *data, size_t size)
 
 /* ---- by eventfds ---- */
 
-static void *poll_1(const struct shape *shape) { return create(shape, 1, true); }
-static void *poll_100(const struct shape *shape) { return create(shape, 100, true); }
-static void *poll_1000(const struct shape *shape) { return create(shape, 1000, true); }
+static void *poll_1(const struct shape *shape) { return create(shape, 1, true, false); }
+static void *poll_100(const struct shape *shape) { return create(shape, 100, true, false); }
+static void *poll_1000(const struct shape *shape) { return create(shape, 1000, true, false); }
 
 static int put_and_write(void *object, const void *data, size_t size)
 {
@@ -211,6 +215,10 @@ const struct peer peer_many[PEER_MANY] = {
 	}, {
 		.name = "brood", .about = "brood_queue_fd in epoll", .only = "epoll.busy",
 		.create = brood_1, .destroy = destroy, .put = put, .get = get_by_epoll,
+	}, {
+		.name = "brood_spsc", .about = "the same of a queue of one and one",
+		.only = "epoll.busy",
+		.create = brood_spsc, .destroy = destroy, .put = put, .get = get_by_epoll,
 	}, {
 		.name = "eventfd", .about = "written for each message", .only = "epoll.busy",
 		.create = poll_1, .destroy = destroy, .put = put_and_write, .get = get_by_epoll,

@@ -37,7 +37,7 @@ const struct peer *const peers[] = {
 #endif
 	&peer_wfcqueue,
 	&peer_many[0], &peer_many[1], &peer_many[2], &peer_many[3], &peer_many[4],
-	&peer_many[5], &peer_many[6], &peer_many[7], &peer_many[8], &peer_many[9],
+	&peer_many[5], &peer_many[6], &peer_many[7], &peer_many[8], &peer_many[9], &peer_many[10],
 	NULL,
 };
 
