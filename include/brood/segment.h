@@ -98,7 +98,7 @@ BROOD_API int brood_segment_unlink(const char *name);
 /*
  * Memory for the user's own structs: zeroed, aligned to 64 bytes, in the segment. O(blocks).
  * May wait, for the moment of a few stores, for another member that allocates; one that is dead is
- * no obstacle. NULL with errno EINVAL (size 0), ENOSPC, EUSERS.
+ * no obstacle. NULL with errno EINVAL (size 0), ENOSPC, EUSERS, EPROTO (damaged).
  */
 BROOD_API void *brood_alloc(struct brood_segment *segment, size_t bytes);
 

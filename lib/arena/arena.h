@@ -61,7 +61,7 @@ struct brood_segment {		/* in each process */
 	struct brood__members members;	/* first: floor 2 hands it back to us */
 	struct brood__header *header;
 	char *base;
-	size_t bytes;
+	size_t bytes, heap_at;
 	int fd;
 	struct brood__file_id file;
 	unsigned int opens;
@@ -161,10 +161,12 @@ int brood__block_commit(struct brood_segment *segment, const void *content, size
 void brood__block_publish(struct brood_segment *segment, void *content, enum brood__kind kind);
 /* Give up a claimed block. */
 void brood__block_drop(struct brood_segment *segment, void *content);
-/* Live -> limbo, by one member only: false when another was faster. Then brood__block_reclaim. */
+/* Live -> limbo, by one member only: false when another was faster. Then brood__block_part. */
 bool brood__block_retire(struct brood_segment *segment, void *content);
-/* Free the block if it is in limbo and no member but the caller is inside it. */
+/* Free the block if it is in limbo and no member is inside it. */
 void brood__block_reclaim(struct brood_segment *segment, struct brood__block *block);
+/* The same by who has destroyed it, may still be inside it, and will not look at it again. */
+void brood__block_part(struct brood_segment *segment, void *content);
 /* The first block, the one after; NULL at the end. Blocks never move, split or merge. */
 struct brood__block *brood__block_first(const struct brood_segment *segment);
 struct brood__block *brood__block_next(const struct brood_segment *segment,
@@ -173,6 +175,9 @@ enum brood__state brood__block_state(const struct brood__block *block);
 size_t brood__block_bytes(const struct brood__block *block);
 /* Claimed by this member? Then free it: it is dead. */
 void brood__block_sweep(struct brood_segment *segment, struct brood__block *block, uint32_t dead);
+/* Claimed by a member that is not swept yet, other than the caller; or it has just changed. */
+bool brood__block_is_made(const struct brood_segment *segment, const struct brood__block *block,
+			  uint32_t me);
 /* The live block whose content begins here, or NULL. */
 struct brood__block *brood__block_of(const struct brood_segment *segment, const void *content);
 

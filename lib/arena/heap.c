@@ -82,9 +82,7 @@ static uint64_t top_of(const struct brood_segment *segment)
 
 struct brood__block *brood__block_first(const struct brood_segment *segment)
 {
-	uint64_t heap_at = segment->header->heap_at;
-
-	return heap_at < top_of(segment) ? brood__at(segment, heap_at) : NULL;
+	return segment->heap_at < top_of(segment) ? brood__at(segment, segment->heap_at) : NULL;
 }
 
 struct brood__block *brood__block_next(const struct brood_segment *segment,
@@ -207,19 +205,26 @@ static struct brood__block *extend(struct brood_segment *segment, size_t size, u
 {
 	for (;;) {
 		uint64_t top = top_of(segment), there;
-		struct brood__block *block = brood__at(segment, top);
-		bool fits = top <= segment->bytes && size <= segment->bytes - top;
+		/* An enemy's may lead into the table of members, or outside. */
+		bool fits = top % BROOD__LINE == 0 && top >= segment->heap_at &&
+			    top <= segment->bytes && size <= segment->bytes - top;
 		int result = fits ? commit(segment, top, 2 * BROOD__LINE) : -ENOSPC;
+		struct brood__block *block;
 
 		if (result) {
 			errno = -result;
 			return NULL;
 		}
+		block = brood__at(segment, top);
 		there = atomic_load_explicit(&block->word, memory_order_acquire);
 		if (there == 0 && change(block, 0, claimed))
 			there = claimed;
 		else if (there == 0)
 			there = atomic_load_explicit(&block->word, memory_order_acquire);
+		if (size_of(there) < 2 * BROOD__LINE || size_of(there) > segment->bytes - top) {
+			errno = EPROTO;		/* an enemy's: top would stand still, or lead outside */
+			return NULL;
+		}
 		/* A2 */
 		atomic_compare_exchange_strong(&segment->header->top, &top, top + size_of(there));
 		if (there == claimed &&
@@ -296,7 +301,7 @@ bool brood__block_retire(struct brood_segment *segment, void *content)
 	return true;
 }
 
-void brood__block_reclaim(struct brood_segment *segment, struct brood__block *block)
+static void reclaim(struct brood_segment *segment, struct brood__block *block, bool parting)
 {
 	int id = brood__member_id(&segment->members);
 	uint64_t claimed, word = atomic_load_explicit(&block->word, memory_order_acquire);
@@ -304,11 +309,23 @@ void brood__block_reclaim(struct brood_segment *segment, struct brood__block *bl
 
 	if (id < 0 || (word & ((1u << STATE_BITS) - 1)) != BROOD__LIMBO ||
 	    brood__fence_all_cpus() ||	/* H1 */
-	    brood__member_inside(&segment->members, content, (uint32_t)id))
+	    brood__member_inside(&segment->members, content,
+				 parting ? (uint32_t)id : BROOD__NOBODY))
 		return;
 	claimed = with_size(size_of(word)) | claimer(segment, (uint32_t)id) | BROOD__CLAIMED;
 	if (change(block, word, claimed))
 		make_free(segment, block, claimed);
+}
+
+/* The caller itself counts: a signal handler may be the one that allocates, or asks for figures. */
+void brood__block_reclaim(struct brood_segment *segment, struct brood__block *block)
+{
+	reclaim(segment, block, false);
+}
+
+void brood__block_part(struct brood_segment *segment, void *content)
+{
+	reclaim(segment, (struct brood__block *)content - 1, true);
 }
 
 void brood__block_sweep(struct brood_segment *segment, struct brood__block *block, uint32_t dead)
@@ -320,13 +337,28 @@ void brood__block_sweep(struct brood_segment *segment, struct brood__block *bloc
 		make_free(segment, block, word);
 }
 
+bool brood__block_is_made(const struct brood_segment *segment, const struct brood__block *block,
+			  uint32_t me)
+{
+	uint64_t word = atomic_load_explicit(&block->word, memory_order_acquire);
+	uint32_t id = (uint32_t)(word >> STATE_BITS & ((1u << ID_BITS) - 1)) - 1;
+
+	if ((word & ((1u << STATE_BITS) - 1)) != BROOD__CLAIMED)
+		return false;
+	if (id < segment->members.max && id != me && brood__life_of(&segment->members, id) != 0 &&
+	    (word & CLAIMER_MASK) == claimer(segment, id))
+		return true;
+	/* It may have been published, and its maker be gone, just now: M2 */
+	return atomic_load_explicit(&block->word, memory_order_acquire) != word;
+}
+
 struct brood__block *brood__block_of(const struct brood_segment *segment, const void *content)
 {
 	uint64_t at = brood__offset(segment, content) - sizeof(struct brood__block);
 	uint64_t top = top_of(segment);
 	struct brood__block *block;
 
-	if (at % BROOD__LINE || at < segment->header->heap_at || at >= top || top > segment->bytes)
+	if (at % BROOD__LINE || at < segment->heap_at || at >= top || top > segment->bytes)
 		return NULL;
 	block = brood__at(segment, at);
 	if (atomic_load_explicit(&block->magic, memory_order_relaxed) != (BLOCK_MAGIC ^ at))

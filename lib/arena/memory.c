@@ -81,7 +81,7 @@ int brood_free(struct brood_segment *segment, void *memory)
 	if (!block || !is_kind(block, BROOD__KIND_MEMORY) ||
 	    !brood__block_retire(segment, memory))
 		return -EINVAL;
-	brood__block_reclaim(segment, block);
+	brood__block_part(segment, memory);
 	return 0;
 }
 
@@ -147,10 +147,16 @@ int brood_segment_stat(struct brood_segment *segment, struct brood_segment_info 
 	memset(info, 0, sizeof(*info));
 	for (struct brood__block *block = brood__block_first(segment); block;
 	     block = brood__block_next(segment, block)) {
-		if (brood__block_state(block) == BROOD__FREE)
+		enum brood__state state;
+
+		/* What a sweep has retired stays in limbo until somebody looks. */
+		if (brood__is_member(&segment->members))
+			brood__block_reclaim(segment, block);
+		state = brood__block_state(block);
+		if (state == BROOD__FREE || state == BROOD__LIMBO)
 			continue;
 		info->bytes_used += brood__block_bytes(block);
-		info->objects += brood__block_state(block) == BROOD__LIVE;
+		info->objects += state == BROOD__LIVE;
 	}
 	info->bytes_reserved = segment->bytes;
 	info->members_max = segment->members.max;
@@ -178,23 +184,26 @@ void *brood__object_named(const struct brood_segment *segment, enum brood__kind 
 }
 
 /*
- * -EEXIST: a live one, or one that is being made below ours. -EAGAIN: one is being made above it.
+ * -EEXIST: a live one, or one that is being made below ours. -EAGAIN: one is being made above it. A
+ * block that is claimed by nobody, or in our name, is an enemy's.
  */
-static int rivals(const struct brood_segment *segment, enum brood__kind kind,
+static int rivals(struct brood_segment *segment, enum brood__kind kind,
 		  const struct brood__object *mine)
 {
+	uint32_t me = (uint32_t)brood__member_id(&segment->members);
 	int result = 0;
 
 	for (struct brood__block *block = brood__block_first(segment); block;
 	     block = brood__block_next(segment, block)) {
 		const struct brood__object *object = brood__block_content(block);
+		bool made;
 
 		if (object == mine || !has_name(block, mine->name))
 			continue;
-		if (is_kind(block, kind) ||
-		    (brood__block_state(block) == BROOD__CLAIMED && object < mine))
+		made = brood__block_is_made(segment, block, me);
+		if (is_kind(block, kind) || (made && object < mine))
 			return -EEXIST;
-		if (brood__block_state(block) == BROOD__CLAIMED)
+		if (made)
 			result = -EAGAIN;
 	}
 	return result;

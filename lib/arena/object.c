@@ -70,7 +70,7 @@ int brood__object_destroy(const struct brood__call *call, enum brood__kind kind,
 	struct brood__object *object = call->object;
 	uint64_t live = live_magic(call->segment, object, kind);
 
-	/* A7, W1; H1 with the fence in brood__block_reclaim() */
+	/* A7, W1; H1 with the fence in reclaim() of heap.c */
 	if (!atomic_compare_exchange_strong(&object->magic, &live, ~live)) {
 		brood__object_leave(call);
 		return -ESTALE;
@@ -80,8 +80,7 @@ int brood__object_destroy(const struct brood__call *call, enum brood__kind kind,
 		forget(call->segment, object);
 	object->name[0] = 0;
 	if (brood__block_retire(call->segment, object))
-		brood__block_reclaim(call->segment,
-				     (struct brood__block *)(void *)object - 1);
+		brood__block_part(call->segment, object);
 	brood__object_leave(call);
 	return 0;
 }

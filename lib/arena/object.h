@@ -46,7 +46,7 @@ static inline int brood__object_place(const void *object, struct brood_segment *
 	if (brood__unlikely(!*segment))
 		return object ? -EBADF : -EINVAL;
 	offset = brood__offset(*segment, object);
-	if (brood__unlikely(offset % BROOD__LINE || offset < (*segment)->header->heap_at ||
+	if (brood__unlikely(offset % BROOD__LINE || offset < (*segment)->heap_at ||
 			    offset >= atomic_load_explicit(&(*segment)->header->top,
 							   memory_order_acquire)))
 		return -EBADF;

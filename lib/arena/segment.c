@@ -48,12 +48,12 @@ static uint64_t heap_at(uint64_t members_at, uint64_t members_max)
 		page - 1) / page * page;
 }
 
-static void attach_members(struct brood_segment *segment)
+/* `header` is what was written or checked, never what may be another by now. */
+static void attach_members(struct brood_segment *segment, const struct brood__header *header)
 {
-	struct brood__header *header = segment->header;
-
+	segment->heap_at = header->heap_at;
 	segment->members.table = brood__at(segment, header->members_at);
-	segment->members.used = &header->members_used;
+	segment->members.used = &segment->header->members_used;
 	segment->members.max = header->members_max;
 	segment->members.changed = brood__wake_sleepers;
 	/* A1, last: who finds it set in the family's members finds all of the segment. */
@@ -108,7 +108,7 @@ int brood__segment_format(struct brood_segment *segment, uint32_t members_max)
 	header->tag = tag;
 	header->check = check_of(header);
 	atomic_store_explicit(&header->top, header->heap_at, memory_order_release);
-	attach_members(segment);
+	attach_members(segment, header);
 	return 0;
 }
 
@@ -145,6 +145,6 @@ int brood__segment_attach(struct brood_segment *segment)
 	if (result == 0)
 		result = brood__memory_commit(segment->fd, 0, header.heap_at);
 	if (result == 0)
-		attach_members(segment);
+		attach_members(segment, &header);
 	return result;
 }

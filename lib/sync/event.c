@@ -177,10 +177,11 @@ int brood_event_destroy(struct brood_event *event)
 
 /* ---- among many ---- */
 
-static int begin(void *object, struct brood__here *here, uint64_t *state)
+static int begin(void *object, uint32_t events, struct brood__here *here, uint64_t *state)
 {
 	int result = sync_enter(object, BROOD__LINE, here);
 
+	(void)events;
 	if (result == 0)
 		*state = load(object) | SET;	/* it was clear: any other word is, or was, set */
 	return result;

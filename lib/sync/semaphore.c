@@ -52,6 +52,7 @@ _Static_assert(WATCHED > BROOD_SEMAPHORE_MAX, "above all numbers");
 struct taking {
 	struct brood_semaphore *semaphore;
 	const struct brood__here *here;
+	uint32_t units;
 	bool from_the_dead;	/* the unit was a dead holder's */
 };
 
@@ -134,20 +135,20 @@ static uint32_t in_turn(uint32_t hint, uint32_t k, uint32_t units, bool up)
 	return (up ? hint + k : hint + units - k) % units;
 }
 
-static uint32_t first(const struct brood_semaphore *semaphore)
+static uint32_t first(const struct brood_semaphore *semaphore, uint32_t units)
 {
 	return atomic_load_explicit(sync_word32((uint32_t *)(uintptr_t)&semaphore->hint),
-				    memory_order_relaxed) % semaphore->units;
+				    memory_order_relaxed) % units;
 }
 
 static ssize_t take_unit(void *arg)
 {
 	struct taking *taking = arg;
 	struct brood_semaphore *semaphore = taking->semaphore;
-	uint32_t hint = first(semaphore);
+	uint32_t hint = first(semaphore, taking->units);
 
-	for (uint32_t k = 0; k < semaphore->units; k++) {
-		uint32_t i = in_turn(hint, k, semaphore->units, true);
+	for (uint32_t k = 0; k < taking->units; k++) {
+		uint32_t i = in_turn(hint, k, taking->units, true);
 		uint64_t holder = atomic_load_explicit(unit(semaphore, i), memory_order_seq_cst);
 
 		if (is_free(taking->here, holder) &&
@@ -159,12 +160,12 @@ static ssize_t take_unit(void *arg)
 	return -EAGAIN;
 }
 
-static int give_unit(struct brood_semaphore *semaphore, uint64_t me)
+static int give_unit(struct brood_semaphore *semaphore, uint32_t units, uint64_t me)
 {
-	uint32_t hint = first(semaphore);
+	uint32_t hint = first(semaphore, units);
 
-	for (uint32_t k = 0; k < semaphore->units; k++) {
-		uint32_t i = in_turn(hint, k, semaphore->units, false);
+	for (uint32_t k = 0; k < units; k++) {
+		uint32_t i = in_turn(hint, k, units, false);
 		uint64_t holder = atomic_load_explicit(unit(semaphore, i), memory_order_relaxed);
 
 		/* The CAS fails when a signal handler was quicker. */
@@ -174,29 +175,35 @@ static int give_unit(struct brood_semaphore *semaphore, uint64_t me)
 	return -EPERM;
 }
 
-static int count_free(const struct brood_semaphore *semaphore, const struct brood__here *here)
+static int count_free(const struct brood_semaphore *semaphore, uint32_t units,
+		      const struct brood__here *here)
 {
 	int count = 0;
 
-	for (uint32_t i = 0; i < semaphore->units; i++)
+	for (uint32_t i = 0; i < units; i++)
 		count += is_free(here, atomic_load_explicit(unit(semaphore, i),
 							    memory_order_relaxed));
 	return count;
 }
 
-/* As sync_enter; and the units lie in the segment, whatever was written over the struct. */
+/*
+ * As sync_enter; how many units there are, which lie in the segment, whatever was written over the
+ * struct, and whatever will be: it is read once.
+ */
 static int enter(const struct brood_semaphore *semaphore, struct brood__here *here)
 {
 	int result = sync_enter(semaphore, BROOD__LINE, here);
+	uint32_t units;
 	size_t room;
 
-	if (result || brood__likely(semaphore->units == 0))
+	if (result)
 		return result;
+	units = *(const volatile uint32_t *)&semaphore->units;
 	room = here->bytes - ((uintptr_t)semaphore - here->base) - sizeof(*semaphore);
-	if (semaphore->units > BROOD_SEMAPHORE_ROBUST_MAX ||
-	    semaphore->units > room / sizeof(uint64_t))
+	if (brood__unlikely(units > BROOD_SEMAPHORE_ROBUST_MAX ||
+			    units > room / sizeof(uint64_t)))
 		return -EPROTO;
-	return 0;
+	return (int)units;
 }
 
 /* ---- the calls ---- */
@@ -209,16 +216,17 @@ static __attribute__((noinline)) int acquire_slowly(struct brood_semaphore *sema
 						    int64_t timeout)
 {
 	struct brood__here here;
-	struct taking taking = { semaphore, &here, false };
+	struct taking taking = { .semaphore = semaphore, .here = &here };
 	struct sync_tally tally = { 0 };
 	ssize_t (*attempt)(void *);
 	ssize_t result = enter(semaphore, &here);
 
-	if (result)
+	if (result < 0)
 		return (int)result;
+	taking.units = (uint32_t)result;
 	if (brood__unlikely(load(semaphore) & WATCHED))
 		tally.counts = sync_counts(semaphore, &semaphore->contention, &here);
-	attempt = semaphore->units ? take_unit : take;
+	attempt = taking.units ? take_unit : take;
 	result = attempt(&taking);
 	if (result == -EAGAIN) {
 		sync_waits(&tally);
@@ -246,8 +254,9 @@ static __attribute__((noinline)) int release_slowly(struct brood_semaphore *sema
 	struct brood__here here;
 	int result = enter(semaphore, &here);
 
-	if (result == 0)
-		result = semaphore->units ? give_unit(semaphore, here.token) : give(semaphore);
+	if (result >= 0)
+		result = result ? give_unit(semaphore, (uint32_t)result, here.token) :
+				  give(semaphore);
 	if (result == 0)
 		brood__notify(here.members, sync_list(semaphore->waiters));
 	return result;
@@ -279,9 +288,10 @@ int brood_semaphore_value(const struct brood_semaphore *semaphore)
 	struct brood__here here;
 	int result = enter(semaphore, &here);
 
-	if (result)
+	if (result < 0)
 		return result;
-	return semaphore->units ? count_free(semaphore, &here) : (int)number(load(semaphore));
+	return result ? count_free(semaphore, (uint32_t)result, &here) :
+			(int)number(load(semaphore));
 }
 
 int brood_semaphore_watch(struct brood_semaphore *semaphore, struct brood_contention *counts)
@@ -289,7 +299,7 @@ int brood_semaphore_watch(struct brood_semaphore *semaphore, struct brood_conten
 	struct brood__here here;
 	int result = enter(semaphore, &here);
 
-	if (result == 0)
+	if (result >= 0)
 		result = brood__contention_watch(
 			semaphore, offsetof(struct brood_semaphore, contention), counts);
 	if (result)
@@ -372,21 +382,27 @@ int brood_semaphore_destroy(struct brood_semaphore *semaphore)
 
 /* ---- among many ---- */
 
-static int begin(void *object, struct brood__here *here, uint64_t *state)
+static int begin(void *object, uint32_t events, struct brood__here *here, uint64_t *state)
 {
+	int result = enter(object, here);
+
+	(void)events;
 	*state = 0;
-	return enter(object, here);
+	return result < 0 ? result : 0;
 }
 
 static uint32_t look(const struct brood__here *here, void *object, uint32_t events, uint64_t state)
 {
 	const struct brood_semaphore *semaphore = object;
 	struct brood__here again;
+	int units = *(const volatile uint32_t *)&semaphore->units ? enter(semaphore, &again) : 0;
 
 	(void)state;
-	if (semaphore->units)	/* overwritten: that is what the next call says */
-		return enter(semaphore, &again) || count_free(semaphore, here) ? events : 0;
-	return number(load(semaphore)) ? events : 0;
+	if (units > 0)
+		units = count_free(semaphore, (uint32_t)units, here) ? 1 : 0;
+	else if (units == 0)
+		units = number(load(semaphore)) != 0;
+	return units ? events : 0;	/* overwritten: that is what the next call says */
 }
 
 static struct brood__waitlist *list(void *object, uint32_t event)

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Many at once: memory that several allocate, names that several want; some are killed. */
 #include <pthread.h>
+#include <sched.h>
 
+#include "arena/object.h"
 #include "support.h"
 
 enum { TEAM = 4, HELD = 32 };
@@ -256,6 +258,88 @@ START_TEST(queues_are_destroyed_in_use)
 }
 END_TEST
 
+/* ---- destroyed, and somebody still inside ---- */
+
+struct limbo {
+	struct brood_queue *queue;
+	_Atomic bool inside;
+};
+
+static void enter(struct brood_queue *queue, struct brood__call *call)
+{
+	must(brood__object_enter(queue, BROOD__KIND_QUEUE, call) == 0);
+}
+
+static int stay_inside(void *arg)
+{
+	struct limbo *limbo = arg;
+	struct brood__call call;
+
+	enter(limbo->queue, &call);
+	atomic_store(&limbo->inside, true);
+	while (pause())
+		;
+	return 1;
+}
+
+static int destroy_it(void *queue)
+{
+	must(brood_queue_destroy(queue) == 0);
+	return 0;
+}
+
+static enum brood__state state_of(const struct brood_queue *queue)
+{
+	return brood__block_state((const struct brood__block *)(const void *)queue - 1);
+}
+
+START_TEST(figures_leave_out_what_is_destroyed)
+{
+	struct limbo *limbo = shared(sizeof(*limbo));
+	struct brood_segment_info before, now;
+	pid_t child;
+
+	ck_assert_ptr_nonnull(new_queue(4, 8));
+	ck_assert_int_eq(brood_segment_stat(NULL, &before), 0);
+	limbo->queue = new_queue(64, 100000);
+	child = start(stay_inside, limbo);
+	while (!atomic_load(&limbo->inside))
+		sched_yield();
+	ck_assert_int_eq(brood_queue_destroy(limbo->queue), 0);
+	ck_assert_int_eq(brood_segment_stat(NULL, &now), 0);
+	ck_assert_int_eq(state_of(limbo->queue), BROOD__LIMBO);
+	ck_assert_uint_eq(now.bytes_used, before.bytes_used);
+	ck_assert_uint_eq(now.objects, before.objects);
+	ck_assert_uint_gt(now.bytes_committed, before.bytes_committed + 64 * 100000);
+
+	/* The figures themselves are a look that ends it. */
+	kill_child(child);
+	ck_assert_int_eq(brood_segment_stat(NULL, &now), 0);
+	ck_assert_int_eq(state_of(limbo->queue), BROOD__FREE);
+	ck_assert_uint_eq(now.bytes_used, before.bytes_used);
+	ck_assert_uint_lt(now.bytes_committed, before.bytes_committed + 3 * 4096);
+}
+END_TEST
+
+/* As when a signal handler allocates, or asks for figures, having interrupted a call. */
+START_TEST(the_caller_may_be_inside)
+{
+	struct brood_queue *queue = new_queue(4, 8);
+	struct brood_segment_info info;
+	struct brood__call call;
+
+	enter(queue, &call);
+	ck_assert_int_eq(run(destroy_it, queue), 0);
+	ck_assert_int_eq(brood_segment_stat(NULL, &info), 0);
+	ck_assert_int_eq(state_of(queue), BROOD__LIMBO);
+	ck_assert_ptr_nonnull(brood_alloc(NULL, 8));
+	ck_assert_int_eq(state_of(queue), BROOD__LIMBO);
+	brood__object_leave(&call);
+	ck_assert_int_eq(brood_segment_stat(NULL, &info), 0);
+	ck_assert_int_eq(state_of(queue), BROOD__FREE);
+}
+END_TEST
+
 int main(void)
 {
 	TCase *tests = new_case("shared", begin_test);
@@ -266,5 +350,7 @@ int main(void)
 	tcase_add_test(tests, one_gets_the_name_of_a_queue);
 	tcase_add_test(tests, one_gets_the_name_of_a_segment);
 	tcase_add_test(tests, queues_are_destroyed_in_use);
+	tcase_add_test(tests, figures_leave_out_what_is_destroyed);
+	tcase_add_test(tests, the_caller_may_be_inside);
 	return run_cases("segment shared", tests, NULL);
 }
