@@ -99,7 +99,8 @@ BROOD_API int brood_broadcast_put(struct brood_broadcast *broadcast, const void 
 
 /*
  * Put n messages (data, length) in order. Returns how many are in: n, or fewer when the time is
- * over; an error as of put when none is. All lengths are checked before the first is put.
+ * over; an error as of put when none is. All lengths are checked before the first is put. -EINVAL
+ * when n is 0.
  */
 BROOD_API ssize_t brood_broadcast_put_many(struct brood_broadcast *broadcast,
 					   const struct brood_message *messages, size_t n,
@@ -138,7 +139,7 @@ BROOD_API ssize_t brood_broadcast_get_lost(struct brood_broadcast *broadcast, vo
  * Take up to n messages into (data, size); length and flags (always 0) are set. Waits for the first
  * only. Returns how many; an error as of get when there is none. A message that does not fit ends
  * the call before it, and is -EMSGSIZE when it is the first. Messages may have been lost before
- * the first, not between: brood_broadcast_lost tells.
+ * the first, not between: brood_broadcast_lost tells. -EINVAL when n is 0.
  */
 BROOD_API ssize_t brood_broadcast_get_many(struct brood_broadcast *broadcast,
 					   struct brood_message *messages, size_t n,
@@ -172,6 +173,19 @@ BROOD_API ssize_t brood_broadcast_subscribers(struct brood_broadcast *broadcast)
 BROOD_API ssize_t brood_broadcast_capacity(struct brood_broadcast *broadcast);
 BROOD_API ssize_t brood_broadcast_max_bytes(struct brood_broadcast *broadcast);
 BROOD_API int brood_broadcast_closed(struct brood_broadcast *broadcast);
+
+/*
+ * A descriptor for event loops, readable when brood_broadcast_get of the caller's subscription
+ * (event BROOD_READABLE) or brood_broadcast_put (BROOD_WRITABLE) would not wait, until a call of
+ * the caller's own with a timeout of 0 has found that it is not. All that brood_queue_fd says
+ * (brood/queue.h) holds; a message is no dearer for it, but each call that finds nothing interrupts
+ * the other CPUs for a microsecond.
+ *
+ * Also -ENOTCONN (no subscription), -ENOTSUP (the system has no membarrier(2)). Close it by the
+ * second call. 0, -EBADF.
+ */
+BROOD_API int brood_broadcast_fd(struct brood_broadcast *broadcast, unsigned int event);
+BROOD_API int brood_broadcast_fd_close(struct brood_broadcast *broadcast, unsigned int event);
 
 #ifdef __cplusplus
 }

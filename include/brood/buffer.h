@@ -15,6 +15,8 @@
  * given up with it. A message that a reader had leased when it died comes again, with its
  * reference. Other messages may be in the same queue, but who takes a buffer's message by another
  * call than brood_queue_get_buffer must put it back (brood_queue_return): a copy is no reference.
+ * What the only producer or consumer of a queue of one and one (brood/queue.h) was about to move
+ * when it died is given up when another takes its place, or the queue is destroyed.
  *
  * The bytes. All who have a reference see the same bytes, and nothing orders what they write, but
  * that everything written before a put is seen after the get.

@@ -26,9 +26,9 @@
  * stopped, or waits for room. Receivers wait for each other only within a message in pieces.
  *
  * Errors that any call may return: -EINVAL (no connection at all, a null pointer), -EBADF (no
- * connection of a segment that this process has; or this thread has closed the end), -ESTALE (the pipe
- * was destroyed), -EUSERS (member limit), -EPROTO (the segment is damaged), -EDEADLK (a signal handler
- * interrupted a call).
+ * connection of a segment that this process has; or this thread has closed the end), -ESTALE (the
+ * pipe was destroyed), -EUSERS (member limit), -ENOMEM (a thread's first use of an end only),
+ * -EPROTO (the segment is damaged), -EDEADLK (a signal handler interrupted a call).
  */
 #ifndef BROOD_PIPE_H
 #define BROOD_PIPE_H
@@ -47,19 +47,25 @@ struct brood_conn;
 
 struct brood_pipe_opts {
 	size_t opts_size;	/* 0, or sizeof(struct brood_pipe_opts) */
-	size_t bytes;		/* memory for messages in each direction; 0 = 64 KiB, at least 256 */
+	size_t bytes;		/* memory for messages in each direction, up to about 1 GiB; 0 = 64
+				 * KiB, less than 256 = 256. Each message takes its length, rounded
+				 * up to 64 */
 	bool simplex;		/* end 0 receives, end 1 sends */
 	struct brood_segment *segment;	/* where it lives; NULL = the family arena */
 	const char *name;	/* for brood_pipe_open by others, 1 to 47 characters; NULL = none */
 };
 
 /*
- * Create a pipe; options NULL = all default. NULL with errno: EINVAL (options), ENOSPC, EEXIST (name),
- * EUSERS, ENAMETOOLONG, ENOMEM. If the caller dies inside, nothing is left.
+ * Create a pipe; options NULL = all default. Memory: bytes and a quarter of that for each
+ * direction, and 16 for each possible member, at once. NULL with errno: EINVAL (options), ENOSPC,
+ * EEXIST (name), EUSERS, ENAMETOOLONG, ENOMEM. If the caller dies inside, nothing is left.
  */
 BROOD_API struct brood_pipe *brood_pipe_create(const struct brood_pipe_opts *opts);
 
-/* The pipe that was created with this name. NULL with errno ENOENT, EINVAL, EPROTO (damaged). */
+/*
+ * The pipe that was created with this name in the segment. NULL with errno ENOENT, EINVAL, EPROTO
+ * (damaged). The pointer is good in this process until the segment is closed. Holds no end yet.
+ */
 BROOD_API struct brood_pipe *brood_pipe_open(struct brood_segment *segment, const char *name);
 
 /*
@@ -67,7 +73,10 @@ BROOD_API struct brood_pipe *brood_pipe_open(struct brood_segment *segment, cons
  */
 BROOD_API struct brood_conn *brood_pipe_end(struct brood_pipe *pipe, unsigned int end);
 
-/* Free the pipe. Calls of others that are under way end with -ESTALE, later ones get it too. */
+/*
+ * Free the pipe and what is in it. Calls of others that are under way end with -ESTALE, later ones
+ * get it too. The memory is used again only when no member is inside a call any more.
+ */
 BROOD_API int brood_pipe_destroy(struct brood_pipe *pipe);
 
 /*
@@ -107,6 +116,21 @@ BROOD_API int brood_conn_close(struct brood_conn *conn);
 
 /* 1 or 0: closed by this thread. */
 BROOD_API int brood_conn_closed(struct brood_conn *conn);
+
+/*
+ * A descriptor for event loops, readable when brood_conn_recv (event BROOD_READABLE) or
+ * brood_conn_send (BROOD_WRITABLE) would not wait, until a call of the caller's own with a timeout
+ * of 0 has found that it is not; brood_conn_poll will do, too. At the end of file, and when send
+ * gives -EPIPE, it stays readable. See brood/wait.h for messages in pieces: a loop that must
+ * not wait for the rest of one makes the pipe twice as long as its longest message. All that
+ * brood_queue_fd says (brood/queue.h) holds; a message is no dearer for it, but each call that
+ * finds nothing interrupts the other CPUs for a microsecond.
+ *
+ * Also -EBADF (this thread has closed the end, or a simplex pipe has not that direction), -ENOTSUP
+ * (the system has no membarrier(2)). Close it by the second call. 0, -EBADF.
+ */
+BROOD_API int brood_conn_fd(struct brood_conn *conn, unsigned int event);
+BROOD_API int brood_conn_fd_close(struct brood_conn *conn, unsigned int event);
 
 #ifdef __cplusplus
 }

@@ -152,7 +152,8 @@ BROOD_API ssize_t brood_queue_get_flags(struct brood_queue *queue, void *data, s
 /*
  * Put n messages (data, length) in order; other producers' messages may come between them. Returns
  * how many are in: n, or fewer when the time is over or the queue was closed after the first; an
- * error as of put when none is. All lengths are checked before the first is put.
+ * error as of put when none is. All lengths are checked before the first is put. -EINVAL when n is
+ * 0.
  */
 BROOD_API ssize_t brood_queue_put_many(struct brood_queue *queue,
 				       const struct brood_message *messages, size_t n,
@@ -161,7 +162,7 @@ BROOD_API ssize_t brood_queue_put_many(struct brood_queue *queue,
 /*
  * Take up to n messages into (data, size); length and flags are set. Waits for the first only.
  * Returns how many; an error as of get when there is none. A message that does not fit ends the
- * call before it, and is -EMSGSIZE when it is the first.
+ * call before it, and is -EMSGSIZE when it is the first. -EINVAL when n is 0.
  */
 BROOD_API ssize_t brood_queue_get_many(struct brood_queue *queue, struct brood_message *messages,
 				       size_t n, int64_t timeout);

@@ -107,8 +107,8 @@ BROOD_API int brood_ring_reserve(struct brood_ring *ring, size_t size, struct br
 				 int64_t timeout);
 
 /*
- * It is written: message->length bytes, at most what was reserved. Never waits. 0; -EMSGSIZE (the
- * reservation stands), -EINVAL (no reservation of the caller's).
+ * It is written: message->length bytes, at most what was reserved, rounded up to 64. Never waits.
+ * 0; -EMSGSIZE (the reservation stands), -EINVAL (no reservation of the caller's).
  */
 BROOD_API int brood_ring_commit(struct brood_ring *ring, struct brood_message *message);
 
@@ -143,6 +143,18 @@ BROOD_API ssize_t brood_ring_count(struct brood_ring *ring);
 BROOD_API ssize_t brood_ring_used(struct brood_ring *ring);
 BROOD_API ssize_t brood_ring_capacity(struct brood_ring *ring);
 BROOD_API int brood_ring_closed(struct brood_ring *ring);
+
+/*
+ * A descriptor for event loops, readable when brood_ring_get (event BROOD_READABLE) or
+ * brood_ring_put (BROOD_WRITABLE) would not wait, until a call of the caller's own with a timeout
+ * of 0 has found that it is not; then, for put, when there is room for a message of that length,
+ * and at first for one of 64 bytes. All that brood_queue_fd says (brood/queue.h) holds; it makes a
+ * message no dearer, but each call that finds nothing interrupts the other CPUs for a microsecond.
+ *
+ * Also -ENOTSUP: the system has no membarrier(2). Close it by the second call. 0, -EBADF.
+ */
+BROOD_API int brood_ring_fd(struct brood_ring *ring, unsigned int event);
+BROOD_API int brood_ring_fd_close(struct brood_ring *ring, unsigned int event);
 
 #ifdef __cplusplus
 }

@@ -13,13 +13,27 @@
  *	BROOD_WAIT_EVENT       brood_event_wait
  *	BROOD_WAIT_SEMAPHORE   brood_semaphore_acquire
  *	BROOD_WAIT_PROCESS     brood_process_join
+ *	BROOD_WAIT_RING        brood_ring_get; also at the end    brood_ring_put; also when closed
+ *	BROOD_WAIT_CONN        brood_conn_recv; also at the end   brood_conn_send; also -EPIPE
+ *	                       of file, and an empty message
+ *	BROOD_WAIT_BROADCAST   brood_broadcast_get, of the        brood_broadcast_put, by whoever is
+ *	                       caller's subscription; also at     the producer; also when closed
+ *	                       the end
  *
- * A queue that has been destroyed is ready for all that is wanted: the next call on it says so. An
- * event that was set while the caller waited counts as ready even if it has been cleared since.
+ * Of rings and connections it is a message of up to 64 bytes that can be put or sent: for a longer
+ * one the room may not do, so do not wait for that here again and again. A connection is readable
+ * when the first piece of a message is there, and nobody else of its end receives that: recv then
+ * waits for the rest as long as the sender lives. As with any call, the caller holds the end of the
+ * pipe from then on.
+ *
+ * What has been destroyed is ready for all that is wanted: the next call on it says so. An event
+ * that was set while the caller waited counts as ready even if it has been cleared since.
  *
  * Any number of items, in any segments; the same thing may be there several times. Each round of
- * looking costs some 20 ns an item, and going to sleep two locked instructions. As long as there
- * are no descriptors and no processes among them, the caller sleeps on one futex a segment;
+ * looking costs some 20 ns an item, and going to sleep two locked instructions; with rings,
+ * connections, broadcasts, or queues of one producer and one consumer among them, also one system
+ * call that interrupts the other CPUs for a microsecond. As long as there are no descriptors and
+ * no processes among them, the caller sleeps on one futex a segment;
  * otherwise in ppoll(2), where a member that makes something ready reaches it by an empty datagram
  * to a UNIX socket of the abstract name space, which no other user can read and which leaves
  * nothing in the file system. Members in another network namespace cannot ring there: what they do
@@ -47,7 +61,10 @@ enum brood_wait_kind {
 	BROOD_WAIT_QUEUE,	/* `object` for this and all others */
 	BROOD_WAIT_EVENT,
 	BROOD_WAIT_SEMAPHORE,
-	BROOD_WAIT_PROCESS
+	BROOD_WAIT_PROCESS,
+	BROOD_WAIT_RING,
+	BROOD_WAIT_CONN,
+	BROOD_WAIT_BROADCAST
 };
 
 /* What is wanted, and what is ready. */
@@ -69,10 +86,12 @@ struct brood_waitable {
  * all are 0. n may be 0: the call just takes its time.
  *
  * -EAGAIN (timeout 0), -ETIMEDOUT; -EINVAL (items is NULL, no such kind, no such event for it, no
- * object), -EBADF (a descriptor that is not open, an object that is in no segment or is none),
- * -ESTALE (a queue that was destroyed before the call), -ECHILD (a process that another one
- * started), -EUSERS (member limit), -ENOMEM, -EDEADLK (a signal handler interrupted a call on one
- * of the segments), -EMFILE, -ENFILE (no descriptor for the socket).
+ * object), -EBADF (a descriptor that is not open, an object that is in no segment or is none, an
+ * end that this thread has closed, a direction that a simplex pipe has not), -ENOTCONN (no
+ * subscription to the broadcast), -ESTALE (what was destroyed before the call), -EPROTO (the
+ * segment is damaged), -ECHILD (a process that another one started), -EUSERS (member limit),
+ * -ENOMEM, -EDEADLK (a signal handler interrupted a call on one of the segments), -EMFILE, -ENFILE
+ * (no descriptor for the socket).
  */
 BROOD_API int brood_wait(struct brood_waitable *items, size_t n, int64_t timeout);
 

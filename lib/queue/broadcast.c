@@ -134,6 +134,12 @@ static bool is_sound(const struct brood_segment *segment, const void *object, si
 	       shape.object.bytes == broadcast->object.bytes && shape.object.bytes <= bytes;
 }
 
+static void be_waited_for(void) __attribute__((constructor));
+static void be_waited_for(void)
+{
+	brood__waitable_register(BROOD_WAIT_BROADCAST, &brood__broadcast_waitable);
+}
+
 /* Everything else is put right by whoever looks at it. */
 static void sweep(struct brood_segment *segment, void *object, uint32_t member, bool clean)
 {
@@ -163,15 +169,12 @@ int brood_broadcast_destroy(struct brood_broadcast *broadcast)
  * The sizes are the creator's, but a hostile peer may change them at any time: so they are read
  * once, and must fit.
  */
-int brood__broadcast_enter(const struct brood_broadcast *broadcast, struct broadcast_call *call)
+int brood__broadcast_see(struct broadcast_call *call)
 {
-	int result = brood__object_enter(broadcast, BROOD__KIND_BROADCAST, &call->inside);
 	const struct brood_segment *segment = call->inside.segment;
-	uint64_t cursors_end, ring;
+	const struct brood_broadcast *broadcast = call->inside.object;
+	uint64_t ring = *(const volatile uint32_t *)&broadcast->ring, cursors_end;
 
-	if (brood__unlikely(result))
-		return result;
-	ring = *(const volatile uint32_t *)&broadcast->ring;
 	call->broadcast = call->inside.object;
 	call->token = brood__object_token(&call->inside);
 	call->max_bytes = *(const volatile uint64_t *)&broadcast->max_bytes;
@@ -182,15 +185,24 @@ int brood__broadcast_enter(const struct brood_broadcast *broadcast, struct broad
 	cursors_end = brood__offset(segment, broadcast) + sizeof(*broadcast) +
 		      segment->members.max * sizeof(struct cursor);
 	call->slots = segment->base + cursors_end;
-	if (brood__likely(ring && !(ring & call->mask) && ring <= BROOD_QUEUE_SLOTS_MAX &&
-			  call->capacity <= ring && call->max_bytes <= MAX_BYTES_LIMIT &&
-			  call->stride >= call->max_bytes + sizeof(struct slot) &&
-			  call->stride <= 2 * MAX_BYTES_LIMIT && call->stride % 16 == 0 &&
-			  cursors_end <= segment->bytes &&
-			  ring * call->stride <= segment->bytes - cursors_end))
-		return 0;
-	broadcast_leave(call);
-	return -EPROTO;
+	return brood__likely(ring && !(ring & call->mask) && ring <= BROOD_QUEUE_SLOTS_MAX &&
+			     call->capacity <= ring && call->max_bytes <= MAX_BYTES_LIMIT &&
+			     call->stride >= call->max_bytes + sizeof(struct slot) &&
+			     call->stride <= 2 * MAX_BYTES_LIMIT && call->stride % 16 == 0 &&
+			     cursors_end <= segment->bytes &&
+			     ring * call->stride <= segment->bytes - cursors_end) ? 0 : -EPROTO;
+}
+
+int brood__broadcast_enter(const struct brood_broadcast *broadcast, struct broadcast_call *call)
+{
+	int result = brood__object_enter(broadcast, BROOD__KIND_BROADCAST, &call->inside);
+
+	if (brood__unlikely(result))
+		return result;
+	result = brood__broadcast_see(call);
+	if (brood__unlikely(result))
+		broadcast_leave(call);
+	return result;
 }
 
 /* ---- the producer's role ---- */

@@ -81,6 +81,8 @@ struct broadcast_call {
 	bool lossy;
 };
 
+/* The call as it is inside of the broadcast, with what it needs of that. 0, -EPROTO. */
+int brood__broadcast_see(struct broadcast_call *call);
 int brood__broadcast_enter(const struct brood_broadcast *broadcast, struct broadcast_call *call);
 
 static inline void broadcast_leave(const struct broadcast_call *call)
@@ -126,6 +128,9 @@ static inline uint64_t true_tail(const struct broadcast_call *call)
 
 	return load_stamp(call, tail) == stamp_of(tail) ? tail + 1 : tail;
 }
+
+/* Whether message `position` can be put, as the producer does, now. Nothing is changed. */
+bool brood__broadcast_has_room(const struct broadcast_call *call, uint64_t position);
 
 /* The caller is the producer, or becomes it: 0, -EBUSY. */
 int brood__broadcast_produce(const struct broadcast_call *call);

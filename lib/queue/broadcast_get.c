@@ -257,8 +257,6 @@ static ssize_t get_many(const struct broadcast_call *call, struct brood_message 
 	ssize_t result;
 	size_t done = 0;
 
-	if (n == 0)
-		return 0;
 	for (size_t i = 0; i < n; i++)
 		if (!messages[i].data && messages[i].size)
 			return -EINVAL;
@@ -284,7 +282,7 @@ ssize_t brood_broadcast_get_many(struct brood_broadcast *broadcast, struct brood
 
 	if (result)
 		return result;
-	result = messages || !n ? get_many(&call, messages, n, timeout) : -EINVAL;
+	result = messages && n ? get_many(&call, messages, n, timeout) : -EINVAL;
 	broadcast_leave(&call);
 	return result;
 }

@@ -29,6 +29,15 @@ static uint64_t least_cursor(const struct broadcast_call *call, uint64_t none)
 	return least;
 }
 
+/* Anybody may ask; `room` is the producer's. */
+bool brood__broadcast_has_room(const struct broadcast_call *call, uint64_t position)
+{
+	uint64_t room = atomic_load_explicit(&call->broadcast->room, memory_order_relaxed);
+
+	return call->lossy || (int64_t)(room - position) > 0 ||
+	       (int64_t)(least_cursor(call, position) + call->capacity - position) > 0;
+}
+
 static bool has_room(const struct broadcast_call *call, uint64_t position)
 {
 	_Atomic uint64_t *room = &call->broadcast->room;
@@ -194,7 +203,7 @@ ssize_t brood_broadcast_put_many(struct brood_broadcast *broadcast,
 		return result;
 	if (!brood__no_wait(timeout))
 		timeout = one_deadline(timeout);
-	result = messages || !n ? put_all(&call, messages, n, timeout) : -EINVAL;
+	result = messages && n ? put_all(&call, messages, n, timeout) : -EINVAL;
 	broadcast_leave(&call);
 	return result;
 }
@@ -212,6 +221,7 @@ int brood_broadcast_close(struct brood_broadcast *broadcast)
 		/* D5, W1 */
 		atomic_exchange_explicit(&broadcast->closed, 1, memory_order_seq_cst);
 		sync_wake_all(&call.inside.segment->members, &broadcast->readers);
+		sync_wake_all(&call.inside.segment->members, &broadcast->writers);
 	}
 	broadcast_leave(&call);
 	return result;

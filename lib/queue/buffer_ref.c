@@ -7,13 +7,18 @@
  *	token			of the member whose it is (member.h); its low 16 bits are 0
  *	{ queue:36 | generation of the queue:4 | buffer of the queue:20 | 1:4 }
  *				under way in that buffer of that queue, whose bytes say { which
- *				buffer, which word }
+ *				buffer, which word }; in a queue of one and one, at a position
+ *				that ends in these 20 bits, in place of a buffer
  *
  * and moves by one CAS of its word, while the queue's buffer that carries it is the mover's alone:
  *
  *	put   reserve b;  write { buffer, i } into b;  owner[i]: me -> (queue, b);  commit b
  *	get   lease b;  b is RESERVED (that acknowledges the message);  owner[i]: (queue, b) -> me;
  *	      give b back
+ *
+ * In a queue of one and one (spsc_ring.c) put is the same with the position p at the tail, and
+ *
+ *	get   lease p;  owner[i]: (queue, p) -> me;  release p
  *
  * Invariants.
  * G1 A word (queue, b) is a reference as long as b carries the message, or is somebody's alone who
@@ -27,13 +32,18 @@
  *    has it for something else: so it reads the generation while the word still stands, and does no
  *    more when `life` shows another.
  *
- * Dying inside. The sweep of a queue frees the buffers that were the dead one's; if one of them
- * was RESERVED, or offered and not yet swapped in, and carries a reference, that is dropped first:
- * the death was between the CAS of put and its commit, or between the acknowledgement and the CAS
- * of get, which is the same as right after it. A LEASED one is delivered again, its word still
- * says (queue, b). The sweep of a buffer drops the words of the dead member, in ascending order
- * (G2), and those of a queue that is no more. Whoever drops the last word frees the block, and if
- * it dies before that, then the sweep finds all words 0, or `life` naming the dead.
+ * Dying inside. The sweep of a queue frees the buffers that were the dead one's; if one of them was
+ * RESERVED, or offered and not yet swapped in, and carries a reference, that is dropped first: the
+ * death was between the CAS of put and its commit, or between the acknowledgement and the CAS of
+ * get, which is the same as right after it. A LEASED one is delivered again, its word still says
+ * (queue, b). The sweep of a buffer drops the words of the dead member, in ascending order (G2),
+ * and those of a queue that is no more. In a queue of one and one who takes the seat of a dead
+ * member comes before anybody who writes there: a producer drops what is under way at the tail,
+ * which was not put; a consumer passes over a message at the head that has been seen, and whose
+ * reference is not under way any more: the dead one had got it. (Until then that one is counted;
+ * and what was to be put when the queue was closed stays until it is destroyed.) Whoever drops the
+ * last word frees the block, and if it dies before that, then the sweep finds all words 0, or
+ * `life` naming the dead.
  *
  * A hostile peer of a named segment can write whatever it likes into words and messages: indices
  * and offsets are bounded, and a reference is believed only if message and word agree.
@@ -110,6 +120,12 @@ static uint64_t in_queue(const struct brood_segment *segment, const struct brood
 	return home(segment, queue) | (uint64_t)buffer << 4;
 }
 
+/* A buffer of the queue, or the end of a position. */
+static uint32_t carrier_of(const struct brood_message *message)
+{
+	return message->buffer & NO_BUFFER;
+}
+
 static uint64_t home_of(uint64_t word)
 {
 	return word & ~((uint64_t)NO_BUFFER << 4);
@@ -120,7 +136,7 @@ static bool queue_lives(const struct brood_segment *segment, uint64_t word)
 	uint64_t offset = (word >> 28) * BROOD__LINE;
 	struct brood__block *block;
 
-	if (offset < segment->header->heap_at || offset >= segment->bytes)
+	if (offset < segment->heap_at || offset >= segment->bytes)
 		return false;
 	block = brood__block_of(segment, brood__at(segment, offset));
 	return block && brood__block_state(block) == BROOD__LIVE &&
@@ -158,7 +174,7 @@ static void retire(struct brood_segment *segment, struct brood_buffer *buffer)
 
 	atomic_store_explicit(&buffer->object.magic, ~live, memory_order_release);	/* A7 */
 	if (brood__block_retire(segment, buffer))
-		brood__block_reclaim(segment, (struct brood__block *)(void *)buffer - 1);
+		brood__block_part(segment, buffer);
 }
 
 /* By whoever has dropped a word, and seen `life` before. */
@@ -355,7 +371,7 @@ static int put_reserved(struct brood_queue *queue, struct brood_buffer *buffer,
 			int64_t timeout)
 {
 	uint64_t token = token_in(segment, brood__member_id(&segment->members));
-	uint64_t under_way = in_queue(segment, queue, message->buffer);
+	uint64_t under_way = in_queue(segment, queue, carrier_of(message));
 	int i = word_of(buffer, token), result;
 	struct reference reference;
 
@@ -392,7 +408,7 @@ int brood_queue_put_buffer(struct brood_queue *queue, struct brood_buffer *buffe
 	result = brood_queue_reserve(queue, &message);
 	if (result)
 		return result;
-	result = queue->single ? -ENOTSUP : put_reserved(queue, buffer, segment, &message, timeout);
+	result = put_reserved(queue, buffer, segment, &message, timeout);
 	if (result)
 		brood_queue_abort(queue, &message);
 	return result;
@@ -424,12 +440,24 @@ static struct brood_buffer *referred(struct brood_segment *segment, const struct
 	return buffer;
 }
 
+/* In a queue of one and one, where release is what acknowledges. */
+static int take_single(struct brood_queue *queue, struct brood_message *message,
+		       struct brood_buffer *buffer, uint32_t i)
+{
+	struct brood_segment *segment = brood__segment_of(queue);
+	bool taken = change(buffer, i, in_queue(segment, queue, carrier_of(message)),
+			    token_in(segment, brood__member_id(&segment->members)));
+	int result = brood_queue_release(queue, message);
+
+	return taken ? 0 : result ? result : -EPROTO;
+}
+
 /* A leased message, to its buffer. */
 static int take_leased(struct brood_queue *queue, struct brood_message *message,
 		       struct brood_buffer **buffer)
 {
 	struct brood_segment *segment = brood__segment_of(queue);
-	uint32_t i, carrier = message->buffer;
+	uint32_t i, carrier = carrier_of(message);
 	int result;
 
 	*buffer = message->length == sizeof(struct reference) ?
@@ -438,6 +466,8 @@ static int take_leased(struct brood_queue *queue, struct brood_message *message,
 		brood_queue_return(queue, message);
 		return *buffer ? -ENOTSUP : -EBADMSG;
 	}
+	if (queue->single)
+		return take_single(queue, message, *buffer, i);
 	result = brood__queue_keep_leased(queue, message);
 	if (result == 0 && !change(*buffer, i, in_queue(segment, queue, carrier),
 				   token_in(segment, brood__member_id(&segment->members))))
@@ -462,7 +492,7 @@ int brood_queue_get_buffer(struct brood_queue *queue, struct brood_buffer **buff
 /* ---- for the rest of the queue ---- */
 
 void brood__reference_drop(struct brood_segment *segment, struct brood_queue *queue,
-			   uint32_t carrier)
+			   uint32_t carrier, const void *bytes)
 {
 	struct brood_buffer *buffer;
 	uint64_t life;
@@ -470,12 +500,23 @@ void brood__reference_drop(struct brood_segment *segment, struct brood_queue *qu
 
 	if (queue->max_bytes < sizeof(struct reference))
 		return;
-	buffer = referred(segment, queue, carrier, queue_bytes(queue, carrier), &i);
+	buffer = referred(segment, queue, carrier, bytes, &i);
 	if (!buffer)
 		return;
 	life = life_of(buffer);
 	if (change(buffer, i, in_queue(segment, queue, carrier), 0))
 		free_unowned(segment, buffer, life);
+}
+
+bool brood__reference_taken(struct brood_segment *segment, const struct brood_queue *queue,
+			    uint32_t carrier, const void *bytes)
+{
+	struct reference reference;
+	uint32_t i;
+
+	memcpy(&reference, bytes, sizeof(reference));
+	return (reference.word & ~(uint64_t)0xff) == MAGIC &&
+	       !referred(segment, queue, carrier, bytes, &i);
 }
 
 void brood__references_forget(struct brood_segment *segment, struct brood_queue *queue)

@@ -7,10 +7,15 @@
 
 /*
  * A queue's buffer that nobody else can have is about to be free: if its bytes are a reference that
- * was under way in it, that is given up.
+ * was under way in it, that is given up. In a queue of one and one, its position stands for the
+ * buffer here.
  */
 void brood__reference_drop(struct brood_segment *segment, struct brood_queue *queue,
-			   uint32_t buffer);
+			   uint32_t carrier, const void *bytes);
+
+/* Whether a message of BROOD_BUFFER_MESSAGE bytes is a reference that is under way no more. */
+bool brood__reference_taken(struct brood_segment *segment, const struct brood_queue *queue,
+			    uint32_t carrier, const void *bytes);
 
 /* The same for all that are under way in a queue, which does not live any more. */
 void brood__references_forget(struct brood_segment *segment, struct brood_queue *queue);

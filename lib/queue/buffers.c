@@ -160,8 +160,10 @@ int brood__spare(const struct call *call)
 	buffer = take_kept(call);
 	if (buffer == NO_BUFFER)
 		buffer = allocate(call);
-	if (buffer == -ENOBUFS && brood__member_sweep(&call->segment->members))
-		buffer = allocate(call);	/* dead members had some */
+	if (brood__unlikely(buffer == -ENOBUFS)) {	/* dead members had some, whoever sweeps them */
+		brood__member_sweep(&call->segment->members);
+		buffer = allocate(call);
+	}
 	if (buffer < 0)
 		return (int)buffer;
 	brood__assert(buffer_kind(load_word(call->queue, (uint32_t)buffer)) == BUFFER_HELD);

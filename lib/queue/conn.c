@@ -14,7 +14,11 @@
  *
  * A sender that dies, or gives up in time, leaves FIRST and perhaps some MORE, and its token is no
  * longer the sender, or is gone. The receiver within such a message sees that, having looked once more,
- * or finds another FIRST or a WHOLE where MORE should be: it forgets the message and begins again. Who comes
+ * or finds another FIRST or a WHOLE where MORE should be: it forgets the message and begins again. It
+ * looks behind its last piece only: a WHOLE before that may have come back from a dead receiver. If that
+ * is so and the sender is not done, the receiver forgets the message too, and says so in the sender's
+ * word, by the CAS that the sender's last one competes with: so the sender begins again, or all is there.
+ * Who comes
  * later drops a FIRST whose rest is not there and will not come, and a MORE that has no FIRST before it.
  *
  * A receiver that dies holds one piece: that comes again, as in any ring. If it was FIRST, the next
@@ -29,15 +33,23 @@
  * Edges (doc/memory-model.md). V2: sender and receiver are released by their stores and acquired by the
  * CAS; the receiver's look whether the sender still sends acquires, before it looks for its last
  * piece. W7: both are given up by a plain store.
+ *
+ * Who waits for many things has only one list for what it wants of an end: that of the ring. So who
+ * gives up sender or receiver tells that one too.
  */
 #include <string.h>
 
 #include "queue/pipe.h"
+#include "wait/bell.h"
 
 enum { WHOLE, FIRST, MORE };
 
 #define PIECE_SHARE 4u		/* pieces that the ring holds */
 #define TRIES 1000u
+
+/* Beside a sender's token. */
+#define SENDER_AGAIN 1ull	/* the receiver has forgotten what it has got: begin again */
+#define SENDER_DONE 2ull	/* all is sent */
 
 struct header {			/* of FIRST */
 	uint64_t total;
@@ -49,6 +61,7 @@ struct transfer {			/* not zeroed first: that is half of the time of a call */
 	struct bytes bytes;
 	struct direction *direction;
 	int64_t timeout;
+	bool waited;
 	/* sending */
 	size_t length;		/* of the piece at hand */
 	struct place place;
@@ -57,20 +70,29 @@ struct transfer {			/* not zeroed first: that is half of the time of a call */
 	size_t room;
 	struct taking taking;
 	struct header header;	/* of a FIRST at the front */
+	uint64_t next;		/* where the piece behind the last one begins */
 };
+
+/* Inside of the pipe: which way. 0, -EBADF, -EPROTO. */
+static int direct(struct transfer *t, bool sends)
+{
+	uint32_t to = sends ? !t->call.end : t->call.end;
+
+	t->direction = &t->call.pipe->directions[to];
+	return brood__conn_ring(&t->call, to, &t->bytes);
+}
 
 /* Enter as one who sends, or receives. */
 static int enter(struct brood_conn *conn, struct transfer *t, bool sends, int64_t timeout)
 {
 	int result = brood__conn_enter(conn, &t->call);
-	uint32_t to;
 
 	t->timeout = timeout;
+	t->waited = false;
+	t->length = 0;
 	if (brood__unlikely(result))
 		return result;
-	to = sends ? !t->call.end : t->call.end;
-	t->direction = &t->call.pipe->directions[to];
-	result = brood__conn_ring(&t->call, to, &t->bytes);
+	result = direct(t, sends);
 	if (brood__unlikely(result))
 		brood__object_leave(&t->call.inside);
 	return result;
@@ -92,7 +114,26 @@ static int wait_on(struct transfer *t, struct brood__wait wait, ssize_t (*attemp
 	if (t->timeout != BROOD_FOREVER && !brood__no_wait(t->timeout) && t->timeout > 0)
 		t->timeout = brood_until(brood__deadline(t->timeout));
 	wait.timeout = t->timeout;
+	wait.quiet = true;
+	t->waited = true;
 	return (int)brood__wait(&wait, attempt, t);
+}
+
+static brood__slow void settle(const struct transfer *t, const struct brood__waitlist *list)
+{
+	if (brood__self->bells)
+		brood__bell_settle(list, t->length);
+}
+
+/*
+ * Leave. Giving up the turn has rung the caller's own bell, if it has one on this list; so that is
+ * settled last.
+ */
+static inline void finish(const struct transfer *t, const struct brood__waitlist *list)
+{
+	if (brood__unlikely(t->waited))
+		settle(t, list);
+	brood__object_leave(&t->call.inside);
 }
 
 static struct brood__wait turn(const struct transfer *t, struct brood__waitlist *list)
@@ -119,10 +160,20 @@ static bool become(const struct transfer *t, _Atomic uint64_t *who, uint64_t *be
 						       memory_order_acq_rel, memory_order_relaxed);
 }
 
-static void give_up(const struct transfer *t, _Atomic uint64_t *who, struct brood__waitlist *list)
+static void give_up(const struct transfer *t, _Atomic uint64_t *who, struct brood__waitlist *list,
+		    struct brood__waitlist *of_ring)
 {
 	atomic_store_explicit(who, 0, memory_order_release);	/* V2 */
-	brood__notify_light(members_of(t), list);
+	atomic_signal_fence(memory_order_seq_cst);	/* W7 */
+	if (brood__unlikely(brood__waitlist_any(list) || brood__waitlist_any(of_ring))) {
+		brood__notify(members_of(t), list);
+		brood__notify(members_of(t), of_ring);
+	}
+}
+
+static void no_sender(const struct transfer *t)
+{
+	give_up(t, &t->direction->sender, &t->direction->senders, &t->bytes.ring->writers);
 }
 
 /* ---- send ---- */
@@ -175,19 +226,45 @@ static int send_whole(struct transfer *t, const void *data, size_t length)
 	return 0;
 }
 
+/* All is sent: false if the receiver has asked to begin again; it cannot any more. */
+static bool is_sent(const struct transfer *t)
+{
+	uint64_t sender = t->call.token;
+
+	return atomic_compare_exchange_strong_explicit(&t->direction->sender, &sender,	/* V2 */
+						       sender | SENDER_DONE, memory_order_acq_rel,
+						       memory_order_relaxed);
+}
+
+/* Whether the receiver has forgotten what it has got. */
+static bool is_asked_again(const struct transfer *t)
+{
+	uint64_t asked = t->call.token | SENDER_AGAIN;
+
+	return atomic_compare_exchange_strong_explicit(&t->direction->sender, &asked, t->call.token,
+						       memory_order_acq_rel, memory_order_relaxed);
+}
+
 static int send_pieces(struct transfer *t, const char *data, size_t length)
 {
 	const size_t most = (t->bytes.granules + PIECE_SHARE - 1) / PIECE_SHARE * GRANULE;
 	struct header header = { length, t->call.token };
 	size_t before = sizeof(header), sent = 0;
 
-	while (sent < length) {
+	while (sent < length || !is_sent(t)) {
 		size_t n = length - sent < most - before ? length - sent : most - before;
-		int result = make_room(t, before + n);
+		int result = sent < length ? make_room(t, before + n) : 0;
 		char *to;
 
 		if (result)
 			return result;
+		if (is_asked_again(t)) {
+			sent = 0;
+			before = sizeof(header);
+			continue;
+		}
+		if (sent == length)
+			return -EPROTO;
 		to = bytes_at(&t->bytes, t->place.position);
 		memcpy(to, &header, before);
 		memcpy(to + before, data + sent, n);
@@ -196,6 +273,16 @@ static int send_pieces(struct transfer *t, const char *data, size_t length)
 		before = 0;
 	}
 	return 0;
+}
+
+/* The receiver sleeps among others, and the rest of a message will not come. */
+static void tell_of_end(const struct transfer *t)
+{
+	struct brood__waitlist *readers = &t->bytes.ring->readers;
+
+	atomic_signal_fence(memory_order_seq_cst);	/* W7 */
+	if (brood__waitlist_any(readers))
+		brood__wake_list(members_of(t), readers);
 }
 
 int brood_conn_send(struct brood_conn *conn, const void *data, size_t length, int64_t timeout)
@@ -211,9 +298,11 @@ int brood_conn_send(struct brood_conn *conn, const void *data, size_t length, in
 	if (brood__likely(result == 0)) {
 		result = length <= bytes_capacity(&t.bytes) / 2 ? send_whole(&t, data, length) :
 								  send_pieces(&t, data, length);
-		give_up(&t, &t.direction->sender, &t.direction->senders);
+		no_sender(&t);
+		if (brood__unlikely(result))
+			tell_of_end(&t);
 	}
-	brood__object_leave(&t.call.inside);
+	finish(&t, &t.bytes.ring->writers);
 	return result;
 }
 
@@ -225,21 +314,38 @@ static int peek(struct transfer *t)
 	return brood__bytes_take(&t->bytes, &t->taking);
 }
 
-static int take(struct transfer *t, unsigned int tag, size_t room)
+static int take_whole(struct transfer *t)
 {
-	t->taking = (struct taking){ .room = room, .tags = 1u << tag };
+	t->taking = (struct taking){ .room = t->room, .tags = 1u << WHOLE };
 	return brood__bytes_take(&t->bytes, &t->taking);
 }
 
-/* Dead readers' messages may lie before what has been taken: look there. */
+/* The piece that has been looked at, or the next one: what comes back meanwhile must not get between. */
+static int take_piece(struct transfer *t, unsigned int tag, uint64_t position)
+{
+	int result;
+
+	t->taking = (struct taking){ .room = SIZE_MAX, .tags = 1u << tag };
+	result = brood__bytes_take_from(&t->bytes, position, &t->taking);
+	if (result == 0)
+		t->next = position_behind(&t->bytes, t->taking.place.position,
+					  word_granules(&t->bytes, t->taking.place.word));
+	return result;
+}
+
+/*
+ * Dead readers' messages may lie before what has been taken: look there. Counted, like the sweep's: who
+ * has already looked, before the death, must not find the word as it was and clear it.
+ */
 static void look_from_head(const struct transfer *t)
 {
-	atomic_fetch_or_explicit(&t->bytes.ring->orphans, 1, memory_order_acq_rel);
+	atomic_fetch_add_explicit(&t->bytes.ring->orphans, 2, memory_order_acq_rel);
+	atomic_fetch_or_explicit(&t->bytes.ring->orphans, 1, memory_order_acq_rel);	/* Y5 */
 }
 
 static void no_receiver(const struct transfer *t)
 {
-	give_up(t, &t->direction->receiver, &t->direction->receivers);
+	give_up(t, &t->direction->receiver, &t->direction->receivers, &t->bytes.ring->readers);
 }
 
 /* Whether the sender of the message at hand is still at it. */
@@ -247,7 +353,9 @@ static bool is_sending(const struct transfer *t)
 {
 	uint64_t sender = atomic_load_explicit(&t->direction->sender, memory_order_acquire); /* V2 */
 
-	return sender && sender == t->header.sender && !brood__token_gone(members_of(t), sender);
+	/* We are not sending: an enemy may say so, and we should wait for ourselves. */
+	return sender && sender == t->header.sender && sender != t->call.token &&
+	       !brood__token_gone(members_of(t), sender);
 }
 
 /* A FIRST at the front whose rest will not come. */
@@ -290,11 +398,27 @@ static int find_first(struct transfer *t)
 	if (peek(t) == -EBUSY && note_tag(t->taking.note) != WHOLE) {
 		if (read_header(t))
 			return 0;
-		if (take(t, note_tag(t->taking.note) & 31, SIZE_MAX) == 0)
+		if (take_piece(t, note_tag(t->taking.note) & 31, t->taking.place.position) == 0)
 			brood__bytes_release(&t->bytes, &t->taking.place);
 	}
 	no_receiver(t);
 	return -EINPROGRESS;
+}
+
+/*
+ * A message has come back before the next piece: until somebody takes it there is no room behind it,
+ * and that may have to be us. The sender has not sent all, and will begin again.
+ */
+static bool ask_again(struct transfer *t)
+{
+	uint64_t sender = t->header.sender;
+	int result = peek(t);
+
+	return (result == 0 || result == -EBUSY) &&
+	       (int64_t)(t->next - t->taking.place.position) > 0 &&
+	       atomic_compare_exchange_strong_explicit(&t->direction->sender, &sender,	/* V2 */
+						       sender | SENDER_AGAIN, memory_order_acq_rel,
+						       memory_order_relaxed);
 }
 
 static ssize_t try_more(void *arg)
@@ -305,7 +429,9 @@ static ssize_t try_more(void *arg)
 
 	if (brood__unlikely(!alive(t)))
 		return -ESTALE;
-	result = take(t, MORE, SIZE_MAX);
+	result = take_piece(t, MORE, t->next);
+	if (result == -EAGAIN && sending && ask_again(t))
+		return -EINPROGRESS;
 	return result == -EBUSY || (result == -EAGAIN && !sending) ? -EINPROGRESS : result;
 }
 
@@ -346,7 +472,7 @@ static ssize_t receive_pieces(struct transfer *t, char *data)
 /* ---- receive ---- */
 
 /* What is at the front: 0 and a length in header.total, not leased; errors as of find_first. */
-static int look_at_front(struct transfer *t)
+static int see_front(struct transfer *t)
 {
 	int result = peek(t);
 
@@ -354,28 +480,35 @@ static int look_at_front(struct transfer *t)
 		return result;
 	if (note_tag(t->taking.note) == WHOLE) {
 		t->header.total = note_length(t->taking.note);
-	} else {
-		result = find_first(t);
-		if (result)
-			return result;
-		no_receiver(t);
+		return 0;
 	}
-	/* Who was woken for it does not take it. */
-	brood__notify_light(members_of(t), &t->bytes.ring->readers);
-	return 0;
+	result = find_first(t);
+	if (result == 0)
+		no_receiver(t);
+	return result;
+}
+
+static int look_at_front(struct transfer *t)
+{
+	int result = see_front(t);
+
+	if (result == 0)	/* who was woken for it does not take it */
+		brood__notify_light(members_of(t), &t->bytes.ring->readers);
+	return result;
 }
 
 /* The first message leased, or its FIRST, and we are the receiver; errors as of find_first. */
 static int lease(struct transfer *t)
 {
-	int result = take(t, WHOLE, t->room);
+	int result = take_whole(t);
 
 	if (brood__likely(result != -EBUSY))
 		return result;
 	result = find_first(t);
 	if (result)
 		return result;
-	result = t->header.total > t->room ? -EMSGSIZE : take(t, FIRST, SIZE_MAX);
+	result = t->header.total > t->room ? -EMSGSIZE :
+					    take_piece(t, FIRST, t->taking.place.position);
 	if (result)
 		no_receiver(t);
 	if (result == -EMSGSIZE)
@@ -425,8 +558,11 @@ static int receive(struct transfer *t)
 
 	if (brood__likely(result == 0))
 		bytes_at_once(&t->bytes.ring->get_streak);
-	if (result == -EAGAIN && brood__no_wait(t->timeout))
-		return brood__member_sweep(members_of(t)) ? (int)try_receive(t) : -EAGAIN;
+	if (result == -EAGAIN && brood__no_wait(t->timeout)) {
+		/* What a dead member had counts as being there, whoever sweeps it. */
+		brood__member_sweep(members_of(t));
+		result = (int)try_receive(t);
+	}
 	while (result == -EAGAIN || result == -EBUSY) {
 		if (result == -EAGAIN)
 			result = wait_on(t, brood__bytes_reading(&t->bytes, 0), try_receive);
@@ -468,7 +604,7 @@ ssize_t brood_conn_recv(struct brood_conn *conn, void *data, size_t size, int64_
 			no_receiver(&t);
 		}
 	}
-	brood__object_leave(&t.call.inside);
+	finish(&t, &t.bytes.ring->readers);
 	return result;
 }
 
@@ -481,7 +617,7 @@ int brood_conn_poll(struct brood_conn *conn, int64_t timeout)
 		return result;
 	t.attempt = look_at_front;
 	result = receive(&t);
-	brood__object_leave(&t.call.inside);
+	finish(&t, &t.bytes.ring->readers);
 	return result == -EPIPE ? 0 : result;
 }
 
@@ -494,6 +630,44 @@ ssize_t brood_conn_next_length(struct brood_conn *conn)
 		return result;
 	t.attempt = look_at_front;
 	result = receive(&t);
-	brood__object_leave(&t.call.inside);
+	finish(&t, &t.bytes.ring->readers);
 	return result ? result : (ssize_t)t.header.total;
+}
+
+/* ---- among many ---- */
+
+/*
+ * With nobody at the other end there is a message, or the end of file. The receiver may be the
+ * caller itself, in the midst of a message; what comes behind that, the next call finds out.
+ */
+static bool can_receive(struct transfer *t)
+{
+	int result = -EINPROGRESS;
+
+	if (!brood__conn_held(&t->call, !t->call.end) ||
+	    atomic_load_explicit(&t->direction->receiver, memory_order_relaxed) == t->call.token)
+		return true;
+	for (unsigned int tries = 0; result == -EINPROGRESS && tries < TRIES; tries++)
+		result = see_front(t);
+	return result != -EAGAIN && result != -EBUSY;
+}
+
+static bool can_send(const struct transfer *t, size_t length)
+{
+	uint64_t sender = atomic_load_explicit(&t->direction->sender, memory_order_acquire);
+
+	return !brood__conn_held(&t->call, !t->call.end) ||
+	       (free_for_me(t, sender) && brood__bytes_has_room(&t->bytes, length));
+}
+
+uint32_t brood__conn_ready(const struct conn_call *call, uint32_t events, size_t length)
+{
+	struct transfer t = { .call = *call };
+	uint32_t ready = 0;
+
+	if (events & BROOD_READABLE && (direct(&t, false) || can_receive(&t)))
+		ready |= BROOD_READABLE;
+	if (events & BROOD_WRITABLE && (direct(&t, true) || can_send(&t, length)))
+		ready |= BROOD_WRITABLE;
+	return ready;
 }

@@ -143,10 +143,12 @@ static int64_t wait_and_take(const struct call *call, size_t room, int64_t timeo
 	};
 
 	call->hand->get_streak = 0;
-	/* What a dead member had counts as being in the queue. */
-	if (brood__no_wait(timeout) && brood__member_sweep(members)) {
-		int64_t buffer = brood__take_now(call, room);
+	/* What a dead member had counts as being in the queue, whoever sweeps it. */
+	if (brood__no_wait(timeout)) {
+		int64_t buffer;
 
+		brood__member_sweep(members);
+		buffer = brood__take_now(call, room);
 		if (buffer != -EAGAIN)
 			return buffer;
 	}

@@ -8,6 +8,7 @@
 
 extern const struct brood__kind_ops brood__queue_kind, brood__ring_kind, brood__broadcast_kind,
 	brood__pipe_kind, brood__buffer_kind;
-extern const struct brood__waitable_ops brood__queue_waitable;
+extern const struct brood__waitable_ops brood__queue_waitable, brood__ring_waitable,
+	brood__conn_waitable, brood__broadcast_waitable;
 
 #endif

@@ -13,11 +13,17 @@
  * registered, or has died. Other forks are kept out meanwhile, so nobody else has that pipe, but for
  * what execs. Nobody pays for that but who holds an end.
  *
+ * Hand-over. The end may go from one to another at any time, against the order in which the words are
+ * looked at; so who comes to hold it counts itself behind its word, and a look that found nobody counts
+ * only if nobody has come meanwhile. Who dies between word and count has not yet come: whoever relies
+ * on it waits for the return of open, or of fork.
+ *
  * Dying inside. A holder is there or not. A close that has stored its word and died before it
  * woke anybody: the sweep wakes all. The witness is a hint; it counts only if the word says the same.
  *
  * Edges (doc/memory-model.md). V1: a holder's word is stored behind what the member has sent, and
- * loaded before the last look whether something has arrived.
+ * loaded before the last look whether something has arrived. V3: the count of who comes, behind its
+ * word and before the one before it goes, is loaded before and behind the words.
  */
 #include <fcntl.h>
 #include <pthread.h>
@@ -30,6 +36,7 @@
 
 #define BYTES_DEFAULT 65536u
 #define BYTES_LEAST 256u
+#define LOOKS_AT_MOST 1000u	/* for a holder: an enemy may count them without end */
 
 /* ---- repair ---- */
 
@@ -70,6 +77,12 @@ static bool is_sound(const struct brood_segment *segment, const void *object, si
 	return pipe->members == segment->members.max && granules >= 2 && granules <= GRANULES_MAX &&
 	       pipe->simplex <= 1 && size_of(pipe->members, granules, 0) > granules &&
 	       size_of(pipe->members, granules, pipe->simplex) <= bytes;
+}
+
+static void be_waited_for(void) __attribute__((constructor));
+static void be_waited_for(void)
+{
+	brood__waitable_register(BROOD_WAIT_CONN, &brood__conn_waitable);
 }
 
 const struct brood__kind_ops brood__pipe_kind = { .sweep = sweep, .sound = is_sound };
@@ -145,6 +158,12 @@ static void after_fork_in_parent(void)
 	pthread_mutex_unlock(&mutex);
 }
 
+static void hold_end(const struct conn_call *call, uint32_t end)
+{
+	atomic_store(pipe_holder(call, end, call->inside.me), call->token);
+	atomic_fetch_add(&call->pipe->opened[end], 1);	/* V3 */
+}
+
 static void after_fork_in_child(void)
 {
 	for (struct held *held = all; held; held = held->next) {
@@ -154,7 +173,7 @@ static void after_fork_in_child(void)
 			continue;
 		for (uint32_t end = 0; end < 2; end++)
 			if (held->inherited[end])
-				atomic_store(pipe_holder(&call, end, call.inside.me), call.token);
+				hold_end(&call, end);
 	}
 	if (until_registered[0] >= 0) {
 		close(until_registered[0]);
@@ -204,21 +223,16 @@ static int remember(struct brood_pipe *pipe)
 
 static int enter_pipe(struct brood_conn *conn, struct conn_call *call)
 {
-	struct brood_segment *segment;
-	int result = brood__object_place(conn, &segment);
+	int result = conn_see(conn, call);
 
 	if (brood__unlikely(result))
 		return result;
-	if (brood__unlikely(brood__offset(segment, conn) < segment->header->heap_at +
-								   2 * BROOD__LINE))
-		return -EBADF;
-	call->end = conn->index & 1;
-	call->pipe = (struct brood_pipe *)(void *)(conn - 1 - call->end);
-	result = brood__object_enter_at(segment, call->pipe, BROOD__KIND_PIPE, &call->inside);
+	result = brood__object_enter_at(call->inside.segment, call->pipe, BROOD__KIND_PIPE,
+					&call->inside);
 	if (brood__unlikely(result == -EBADF)) {	/* the line may have been cleared */
 		call->end ^= 1;
 		call->pipe = (struct brood_pipe *)(void *)(conn - 1 - call->end);
-		result = brood__object_enter_at(segment, call->pipe, BROOD__KIND_PIPE,
+		result = brood__object_enter_at(call->inside.segment, call->pipe, BROOD__KIND_PIPE,
 						&call->inside);
 	}
 	if (brood__likely(result == 0))
@@ -239,7 +253,7 @@ static int hold(const struct conn_call *call)
 		return -EBADF;
 	result = remember(call->pipe);
 	if (result == 0)
-		atomic_store(holder, call->token);
+		hold_end(call, call->end);
 	return result;
 }
 
@@ -250,6 +264,14 @@ static int check_shape(const struct conn_call *call)
 
 	return pipe_rings_at(segment->members.max) <= segment->bytes -
 			brood__offset(segment, call->pipe) ? 0 : -EPROTO;
+}
+
+int brood__conn_is_closed(const struct conn_call *call)
+{
+	int result = check_shape(call);
+
+	return result ? result : atomic_load(pipe_holder(call, call->end, call->inside.me)) ==
+					 (call->token | HOLDER_CLOSED);
 }
 
 int brood__conn_enter(struct brood_conn *conn, struct conn_call *call)
@@ -274,12 +296,8 @@ static bool holds(const struct conn_call *call, uint32_t end, uint64_t word)
 				    memory_order_acquire) == word;	/* V1 */
 }
 
-bool brood__conn_held(const struct conn_call *call, uint32_t end)
+static bool find_holder(const struct conn_call *call, uint32_t end, _Atomic uint64_t *witness)
 {
-	_Atomic uint64_t *witness = &call->pipe->witness[end];
-
-	if (brood__likely(holds(call, end, atomic_load_explicit(witness, memory_order_relaxed))))
-		return true;
 	for (uint32_t id = 0; id < call->inside.segment->members.max; id++) {
 		uint64_t word = atomic_load_explicit(pipe_holder(call, end, id),
 						     memory_order_acquire);	/* V1 */
@@ -290,6 +308,23 @@ bool brood__conn_held(const struct conn_call *call, uint32_t end)
 		}
 	}
 	return false;
+}
+
+bool brood__conn_held(const struct conn_call *call, uint32_t end)
+{
+	_Atomic uint64_t *witness = &call->pipe->witness[end], *opened = &call->pipe->opened[end];
+
+	if (brood__likely(holds(call, end, atomic_load_explicit(witness, memory_order_relaxed))))
+		return true;
+	for (unsigned int looks = 0; looks < LOOKS_AT_MOST; looks++) {
+		uint64_t before = atomic_load_explicit(opened, memory_order_acquire);	/* V3 */
+
+		if (find_holder(call, end, witness))
+			return true;
+		if (atomic_load_explicit(opened, memory_order_acquire) == before)	/* V3 */
+			return false;
+	}
+	return true;
 }
 
 int brood__conn_ring(const struct conn_call *call, uint32_t end, struct bytes *bytes)
@@ -409,10 +444,7 @@ int brood_conn_closed(struct brood_conn *conn)
 
 	if (result)
 		return result;
-	result = check_shape(&call);
-	if (result == 0)
-		result = atomic_load(pipe_holder(&call, call.end, call.inside.me)) ==
-			 (call.token | HOLDER_CLOSED);
+	result = brood__conn_is_closed(&call);
 	brood__object_leave(&call.inside);
 	return result;
 }

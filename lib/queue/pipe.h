@@ -33,6 +33,7 @@ struct brood_pipe {
 	uint32_t members;
 	/* By end: one of those that hold it, the last time somebody looked for one. */
 	_Alignas(BROOD__LINE) _Atomic uint64_t witness[2];
+	_Atomic uint64_t opened[2];	/* how often somebody came to hold it */
 	struct direction directions[2];
 	/*
 	 * Then, by end and member, tokens: written by that member alone, 0 = never; then the rings,
@@ -59,8 +60,30 @@ static inline _Atomic uint64_t *pipe_holder(const struct conn_call *call, uint32
 	return &call->pipe->holders[end * call->inside.segment->members.max + id];
 }
 
+/*
+ * What the connection is part of, and the caller's end of it, by what the shared memory says; not
+ * entered. 0, -EINVAL, -EBADF.
+ */
+static inline int conn_see(struct brood_conn *conn, struct conn_call *call)
+{
+	int result = brood__object_place(conn, &call->inside.segment);
+
+	if (brood__unlikely(result))
+		return result;
+	if (brood__unlikely(brood__offset(call->inside.segment, conn) <
+			    call->inside.segment->heap_at + 2 * BROOD__LINE))
+		return -EBADF;
+	call->end = conn->index & 1;
+	call->pipe = (struct brood_pipe *)(void *)(conn - 1 - call->end);
+	return 0;
+}
+
 /* Enter a call of the end; the caller holds it from now on. -EBADF when it has closed it. */
 int brood__conn_enter(struct brood_conn *conn, struct conn_call *call);
+/* Inside of the pipe, that is: whether the caller has closed its end; -EPROTO. */
+int brood__conn_is_closed(const struct conn_call *call);
+/* Those of the events for which recv, or a send of so many bytes, would not wait. */
+uint32_t brood__conn_ready(const struct conn_call *call, uint32_t events, size_t length);
 /* Whether anybody holds that end. */
 bool brood__conn_held(const struct conn_call *call, uint32_t end);
 /* The ring that this end receives from. 0, -EBADF, -EPROTO. */

@@ -54,7 +54,7 @@ int brood_queue_reserve(struct brood_queue *queue, struct brood_message *message
 	if (!single)
 		ring_finish(&call);
 	result = message ? 0 : -EINVAL;
-	if (result == 0 && queue->one_producer)
+	if (result == 0 && queue->one_producer && !single)
 		result = check_seat(&call, &queue->producer);
 	if (result == 0)
 		result = single ? brood__single_reserve(&call, message) : brood__spare(&call);
@@ -225,10 +225,6 @@ int brood__queue_keep_leased(struct brood_queue *queue, struct brood_message *me
 
 	if (result < 0)
 		return result;
-	if (result == QUEUE_SINGLE) {
-		queue_leave(&call);
-		return -ENOTSUP;
-	}
 	buffer = claimed(&call, message, BUFFER_LEASED);
 	if (buffer == NO_BUFFER)
 		result = -EINVAL;

@@ -116,7 +116,8 @@ static void free_spare(const struct repair *repair)
 		uint64_t word = load_word(repair, mine);
 
 		if (buffer_held_by(word, repair->dead)) {
-			brood__reference_drop(repair->segment, repair->queue, mine);
+			brood__reference_drop(repair->segment, repair->queue, mine,
+					      queue_bytes(repair->queue, mine));
 			change_word(repair, mine, word, BUFFER_GONE);
 		}
 	}
@@ -135,7 +136,8 @@ static bool release_held(const struct repair *repair)
 		switch (buffer_kind(word)) {
 		case BUFFER_HELD:
 		case BUFFER_RESERVED:
-			brood__reference_drop(repair->segment, repair->queue, buffer);
+			brood__reference_drop(repair->segment, repair->queue, buffer,
+					      queue_bytes(repair->queue, buffer));
 			change_word(repair, buffer, word, BUFFER_GONE);
 			break;
 		case BUFFER_LEASED:
@@ -178,7 +180,7 @@ void brood__queue_sweep(struct brood_segment *segment, void *object, uint32_t me
 		return;	/* a guest */
 	if (!brood__object_swept(segment, queue, BROOD__KIND_QUEUE))
 		return;
-	if (queue->single) {	/* nothing to put right, see spsc_ring.c */
+	if (queue->single) {	/* who takes the seats puts right what is wrong: spsc_ring.c */
 		brood__mask_clear(queue->readers.mask, member);
 		brood__mask_clear(queue->writers.mask, member);
 		return;

@@ -11,11 +11,6 @@
 #include "queue/kinds.h"
 #include "queue/ring.h"
 
-struct brood_ring {
-	struct brood__object object;
-	_Alignas(BROOD__LINE) struct brood__bytes bytes;
-};
-
 struct call {
 	struct brood__call inside;
 	struct bytes bytes;
@@ -31,6 +26,12 @@ struct reading {
 	const struct call *call;
 	struct taking taking;
 };
+
+static void be_waited_for(void) __attribute__((constructor));
+static void be_waited_for(void)
+{
+	brood__waitable_register(BROOD_WAIT_RING, &brood__ring_waitable);
+}
 
 static uint32_t granules_in(const struct brood_ring *ring)
 {
@@ -213,11 +214,13 @@ static int take(struct reading *reading, int64_t timeout)
 		bytes_at_once(&bytes->ring->get_streak);
 		return 0;
 	}
+	if (result == -EAGAIN && brood__no_wait(timeout)) {
+		/* What a dead member had counts as being in the ring, whoever sweeps it. */
+		brood__member_sweep(&bytes->segment->members);
+		result = brood__bytes_take(bytes, &reading->taking);
+	}
 	if (result != -EAGAIN)
 		return result;
-	if (brood__no_wait(timeout))	/* what a dead member had counts as being in the ring */
-		return brood__member_sweep(&bytes->segment->members) ?
-			       brood__bytes_take(bytes, &reading->taking) : -EAGAIN;
 	wait = brood__bytes_reading(bytes, timeout);
 	return (int)brood__wait(&wait, try_take, reading);
 }

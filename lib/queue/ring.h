@@ -16,8 +16,9 @@
 #define GRANULES_MAX (1u << 24)
 
 /*
- * An entry's word: { lap | granules | owner + 1:9 | again:1 | state:3 }; granules have as many bits as
- * the number of the ring's granules has, laps the rest. All zero: never used.
+ * An entry's word: { lap | granules | again:8 | owner + 1:9 | state:3 }; granules have as many bits as
+ * the number of the ring's granules has, laps the rest. All zero: never used. `again`: how often a
+ * member died that had it, 1 behind 255.
  *
  * It tells of the message that begins at this granule in that lap. Entries of granules within
  * a message keep what they had.
@@ -31,10 +32,11 @@ enum bytes_state {
 };
 
 #define BYTES_STATE 7u
-#define BYTES_AGAIN 8u		/* a member that died had it before */
-#define OWNER_SHIFT 4
+#define OWNER_SHIFT 3
 #define OWNER_MASK 0x1ffu
-#define GRANULES_SHIFT 13
+#define AGAIN_SHIFT 12
+#define BYTES_AGAIN (0xffull << AGAIN_SHIFT)
+#define GRANULES_SHIFT 20
 
 /* An entry's note: { tag:8 | length:56 }, of CLAIMED by its owner, else constant. */
 #define NOTE_LENGTH (UINT64_MAX >> 8)
@@ -76,6 +78,11 @@ struct bytes {
 	uint32_t granules;
 	uint32_t bits;
 	uint32_t me;
+};
+
+struct brood_ring {
+	struct brood__object object;
+	_Alignas(BROOD__LINE) struct brood__bytes bytes;
 };
 
 struct place {			/* claimed or leased */
@@ -194,6 +201,14 @@ static inline uint64_t word_change(uint64_t word, enum bytes_state state)
 	return (word & ~((uint64_t)OWNER_MASK << OWNER_SHIFT | BYTES_STATE)) | state;
 }
 
+/* The same, and once more a member died that had it: no word of an owner comes twice in a lap. */
+static inline uint64_t word_again(uint64_t word)
+{
+	uint64_t times = (word & BYTES_AGAIN) >> AGAIN_SHIFT;
+
+	return (word & ~BYTES_AGAIN) | (times % 255 + 1) << AGAIN_SHIFT;
+}
+
 /* Laps that the word is later than the position; negative: nobody has claimed that yet. */
 static inline int64_t word_later(const struct bytes *bytes, uint64_t word, uint64_t position)
 {
@@ -233,6 +248,9 @@ void brood__bytes_shape(struct brood__bytes *ring, uint32_t granules);
  * not be above bytes_capacity.
  */
 int brood__bytes_claim(const struct bytes *bytes, size_t length, struct place *place);
+/* Whether claim, now, would not be -EAGAIN; whether take would not. Nothing is taken. */
+bool brood__bytes_has_room(const struct bytes *bytes, size_t length);
+bool brood__bytes_has_message(const struct bytes *bytes);
 /* Written: make it a message, and tell a reader. */
 void brood__bytes_commit(const struct bytes *bytes, const struct place *place, unsigned int tag,
 			 size_t length);
@@ -249,6 +267,11 @@ void brood__bytes_append(const struct bytes *bytes, const struct place *place, u
  * Lease the first message, at once or not at all. 0, -EAGAIN, -EPIPE, -EMSGSIZE, -EBUSY, -EPROTO.
  */
 int brood__bytes_take(const struct bytes *bytes, struct taking *taking);
+/*
+ * The same for the message at this position, or the next when that is taken; what came back before it
+ * is left alone.
+ */
+int brood__bytes_take_from(const struct bytes *bytes, uint64_t position, struct taking *taking);
 /*
  * From a message that nobody takes meanwhile to the next, leaving out what is DONE. False when that
  * is not READY.

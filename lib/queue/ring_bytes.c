@@ -22,7 +22,7 @@
  * Why the entry of the tail can be told. Positions of messages' beginnings are found by following
  * the lengths from head, from a hint, or from any message that was there. Who stands at such a position p
  * and finds a word of an older lap stands at the tail: whoever claims there changes this very word.
- * Words are unique, by their lap; laps are equal again after 2^51 granules or more. A word of a later lap: p
+ * Words are unique, by their lap; laps are equal again after 2^44 granules or more. A word of a later lap: p
  * has been overwritten meanwhile, so head is beyond it, and one begins again at the head. A claim
  * is made only when head is far enough: head only grows, so a look at it that is old is too careful,
  * no more.
@@ -37,10 +37,12 @@
  * What a survivor finds if a member dies after each store. Before the CAS of claim: nothing. Then
  * up to the store of commit: CLAIMED by one who is dead; whoever comes by, and the sweep, make it
  * DONE. After commit: a message. After the CAS of take: LEASED by one who is dead: whoever comes by
- * leases it himself, and the sweep makes it READY, both with AGAIN; the sweep then counts `orphans`, since the hint of
- * take is beyond it. After release: DONE, and head, if it has not moved, is moved by others. The
- * hints may be old. Before the store of append: nothing. A close is there or not. Tail, take, head and the streaks need no repair. An id is
- * used again only after the sweep, and the word of another incarnation's message differs by its lap.
+ * leases it himself, and the sweep makes it READY, both with one AGAIN more; the sweep then counts
+ * `orphans`, since the hint of take is beyond it. After release: DONE, and head, if it has not moved,
+ * is moved by others. The hints may be old. Before the store of append: nothing. A close is there or
+ * not. Tail, take, head and the streaks need no repair. An id is used again only after the sweep,
+ * and then by no word that it had: that of another message differs by its lap, and that of the same
+ * one by AGAIN. Who found the owner alive looks at the word again: it may have been the id's next one.
  * Wake-ups that a dead member owed are given by the sweep of it to all sleepers.
  *
  * The repair is done by CAS, and by many at once: the owner is dead, so nobody else stores.
@@ -128,28 +130,42 @@ static bool owner_dead(const struct bytes *bytes, uint64_t word)
 	       brood__life_dead(brood__life_of(&bytes->segment->members, owner - 1));
 }
 
+/*
+ * What follows from something that was read after the word, or 1. A note may be a later message's,
+ * whose producer wrote it before the word; a life, that of the next one with the owner's id; and the
+ * head may be beyond what was the tail.
+ */
+static int unless_changed(const struct bytes *bytes, uint64_t position, uint64_t word, int result)
+{
+	atomic_thread_fence(memory_order_acquire);	/* Y6 */
+	return atomic_load_explicit(&bytes_entry(bytes, position)->word, memory_order_relaxed) ==
+	       word ? result : 1;
+}
+
 /* The head, moved over all that nobody needs any more. */
 static uint64_t advance(const struct bytes *bytes)
 {
 	uint64_t head = load_head(bytes), position = head, word;
 
-	for (uint32_t n = 0; n < bytes->granules; n++) {
-		if (look(bytes, position, &word) != FOUND || word_state(word) == BYTES_CLOSED)
+	for (uint32_t n = 0; n < 2 * bytes->granules; n++) {
+		if (look(bytes, position, &word) != FOUND)
 			break;
-		if (word_state(word) == BYTES_CLAIMED && owner_dead(bytes, word)) {
-			if (!change(bytes, position, word, word_change(word, BYTES_DONE)))
+		if (word_state(word) == BYTES_CLAIMED) {
+			if (owner_dead(bytes, word))
+				change(bytes, position, word, word_change(word, BYTES_DONE));
+			else if (!unless_changed(bytes, position, word, 0))
 				break;
-		} else if (word_state(word) != BYTES_DONE) {
+		} else if (word_state(word) == BYTES_DONE) {
+			position = behind(bytes, position, word);
+		} else {
 			break;
 		}
-		position = behind(bytes, position, word);
 	}
-	/* Y3 */
-	if (position == head ||
-	    atomic_compare_exchange_strong_explicit(&bytes->ring->head, &head, position,
-						    memory_order_acq_rel, memory_order_acquire))
-		return position;
-	return head;
+	while ((int64_t)(position - head) > 0 &&	/* Y3 */
+	       !atomic_compare_exchange_strong_explicit(&bytes->ring->head, &head, position,
+							memory_order_acq_rel, memory_order_acquire))
+		;
+	return (int64_t)(position - head) > 0 ? position : head;
 }
 
 /* ---- claim ---- */
@@ -189,7 +205,7 @@ static int claim_here(const struct bytes *bytes, uint64_t position, uint64_t wor
 	if (brood__unlikely(!granules))
 		granules = claimable(bytes, position, wanted, advance(bytes));
 	if (brood__unlikely(!granules))
-		return -EAGAIN;
+		return unless_changed(bytes, position, word, -EAGAIN);
 	mine = granules < wanted ? bytes_word(bytes, position, granules, 0, BYTES_DONE) :
 		bytes_word(bytes, position, granules, bytes->me + 1, BYTES_CLAIMED);
 	*place = (struct place){ position, mine };
@@ -245,6 +261,36 @@ int brood__bytes_room(const struct bytes *bytes, size_t length, struct place *pl
 	return claim(bytes, length, true, place);
 }
 
+/* When others are always faster, or all is damaged: let claim find out. */
+bool brood__bytes_has_room(const struct bytes *bytes, size_t length)
+{
+	uint64_t position = from_hint(bytes, &bytes->ring->tail), word;
+	const uint32_t granules = granules_of(length);
+
+	for (uint32_t steps = 0; steps <= 2 * bytes->granules; steps++) {
+		switch (look(bytes, position, &word)) {
+		case FOUND_DAMAGE:
+			return true;
+		case FOUND_PAST:
+			position = from_hint(bytes, &bytes->ring->tail);
+			break;
+		case FOUND:
+			if (word_state(word) == BYTES_CLOSED)
+				return true;
+			position = behind(bytes, position, word);
+			break;
+		case FOUND_TAIL:
+			if (claimable(bytes, position, granules, load_head(bytes)) ||
+			    claimable(bytes, position, granules, advance(bytes)))
+				return true;
+			if (!unless_changed(bytes, position, word, 0))
+				return false;
+			break;
+		}
+	}
+	return true;
+}
+
 void brood__bytes_commit(const struct bytes *bytes, const struct place *place, unsigned int tag,
 			 size_t length)
 {
@@ -276,17 +322,6 @@ void brood__bytes_abort(const struct bytes *bytes, const struct place *place)
 
 /* ---- take ---- */
 
-/*
- * Why a message cannot be taken, or 1: the note may be a later message's, whose producer wrote it
- * before the word.
- */
-static int unless_changed(const struct bytes *bytes, uint64_t position, uint64_t word, int error)
-{
-	atomic_thread_fence(memory_order_acquire);	/* Y6 */
-	return atomic_load_explicit(&bytes_entry(bytes, position)->word, memory_order_relaxed) ==
-	       word ? error : 1;
-}
-
 /* What one finds on the way: 0 go on, 1 look again, -EAGAIN held up, READY's result otherwise. */
 static int take_here(const struct bytes *bytes, uint64_t position, uint64_t word,
 		     struct taking *taking)
@@ -298,24 +333,25 @@ static int take_here(const struct bytes *bytes, uint64_t position, uint64_t word
 		return 0;
 	if (state == BYTES_CLAIMED) {
 		if (brood__likely(!owner_dead(bytes, word)))
-			return -EAGAIN;
+			return unless_changed(bytes, position, word, -EAGAIN);
 		return !change(bytes, position, word, word_change(word, BYTES_DONE));
 	}
 	if (state == BYTES_LEASED && brood__likely(!owner_dead(bytes, word)))
-		return 0;
+		return unless_changed(bytes, position, word, 0);
 	if (state != BYTES_READY && state != BYTES_LEASED)
 		return -EPROTO;
 	taking->note = atomic_load_explicit(&bytes_entry(bytes, position)->note,
 					    memory_order_relaxed);
 	taking->place.position = position;
-	if (brood__unlikely(granules_of(note_length(taking->note)) > word_granules(bytes, word)))
+	if (brood__unlikely(note_length(taking->note) >
+			    (size_t)word_granules(bytes, word) * GRANULE))
 		return unless_changed(bytes, position, word, -EPROTO);
 	if (brood__unlikely(!(taking->tags >> (note_tag(taking->note) & 31) & 1)))
 		return unless_changed(bytes, position, word, -EBUSY);
 	if (brood__unlikely(note_length(taking->note) > taking->room))
 		return unless_changed(bytes, position, word, -EMSGSIZE);
-	mine = word_change(word, BYTES_LEASED) | (uint64_t)(bytes->me + 1) << OWNER_SHIFT |
-	       (state == BYTES_LEASED ? BYTES_AGAIN : 0);
+	mine = word_change(state == BYTES_LEASED ? word_again(word) : word, BYTES_LEASED) |
+	       (uint64_t)(bytes->me + 1) << OWNER_SHIFT;
 	if (brood__unlikely(!change(bytes, position, word, mine)))
 		return 1;
 	taking->place = (struct place){ position, mine };
@@ -390,15 +426,23 @@ static int walk_again(const struct bytes *bytes, bool from_head, struct taking *
 /*
  * With orphans the walk is from the head; the flag is cleared when it came to the first that never
  * was anybody's. At the end of a closed ring too: a dead reader's may not have been swept yet, and
- * the walk itself finds them.
+ * the walk itself finds them. What was passed may have come back, and `orphans` be another, before it
+ * is said that there is nothing.
  */
 int brood__bytes_take(const struct bytes *bytes, struct taking *taking)
 {
 	_Atomic uint64_t *orphans = &bytes->ring->orphans;
-	uint64_t seen = atomic_load_explicit(orphans, memory_order_acquire);	/* Y5 */
-	bool from_head = brood__unlikely(seen & 1);
-	int result = walk_again(bytes, from_head, taking);
+	uint32_t tries = 0;
+	uint64_t seen;
+	bool from_head;
+	int result;
 
+	do {
+		seen = atomic_load_explicit(orphans, memory_order_acquire);	/* Y5 */
+		from_head = brood__unlikely(seen & 1);
+		result = walk_again(bytes, from_head, taking);
+	} while (result == -EAGAIN && tries++ < RETRIES &&
+		 atomic_load_explicit(orphans, memory_order_acquire) != seen);	/* Y5 */
 	if (brood__unlikely(result == -EPIPE && !from_head))
 		result = walk_again(bytes, true, taking);
 	if (brood__unlikely(result == -EMSGSIZE))	/* who was woken for it does not take it */
@@ -408,6 +452,27 @@ int brood__bytes_take(const struct bytes *bytes, struct taking *taking)
 		atomic_compare_exchange_strong_explicit(orphans, &seen, seen & ~1ull,
 							memory_order_acq_rel, memory_order_relaxed);
 	return result;
+}
+
+/* What was left out at the end of a lap may lie at the position, and be in use again: then head is beyond it. */
+int brood__bytes_take_from(const struct bytes *bytes, uint64_t position, struct taking *taking)
+{
+	bool past = true;
+	int result = -EAGAIN;
+
+	for (uint32_t tries = 0; past && tries < RETRIES; tries++) {
+		uint64_t head = load_head(bytes);
+
+		if ((int64_t)(head - position) > 0)
+			position = head;
+		result = walk(bytes, position, taking, &past);
+	}
+	return result;
+}
+
+bool brood__bytes_has_message(const struct bytes *bytes)
+{
+	return brood__bytes_take(bytes, &(struct taking){ .tags = 0 }) != -EAGAIN;
 }
 
 bool brood__bytes_next(const struct bytes *bytes, uint64_t *position, uint64_t *note)
@@ -562,7 +627,7 @@ void brood__bytes_sweep(const struct bytes *bytes, uint32_t dead)
 		if (word_owner(word) == dead + 1 && word_state(word) == BYTES_CLAIMED)
 			change(bytes, position, word, word_change(word, BYTES_DONE));
 		if (word_owner(word) == dead + 1 && word_state(word) == BYTES_LEASED)
-			change(bytes, position, word, word_change(word, BYTES_READY) | BYTES_AGAIN);
+			change(bytes, position, word, word_change(word_again(word), BYTES_READY));
 		position = behind(bytes, position, word);
 	}
 	atomic_fetch_add_explicit(&bytes->ring->orphans, 2, memory_order_acq_rel);
@@ -600,6 +665,7 @@ struct brood__wait brood__bytes_writing(const struct bytes *bytes, size_t length
 		.timeout = timeout,
 		.light = true,
 		.me = bytes->me,
+		.wanted = length,
 		.gather = gather(&bytes->ring->put_streak,
 				 gather_for((uint32_t)(bytes->granules / granules_of(length)),
 					    PUT_GATHER_MOST)),

@@ -38,6 +38,8 @@
  * so the next consumer gets it again, and `shown` says that it may have been seen: REDELIVERED.
  * After `head`: it is acknowledged. A lease counts as the consumer's only while the seat is a
  * living one's, in hand, and the message at the head is the one shown last.
+ * Whoever takes a seat also settles what the dead one was about to do with a reference to a buffer:
+ * buffer_ref.c.
  *
  * The end. A put is a plain store, so close cannot settle with a CAS in the slot what comes after
  * it. It sets `closed`, fences on all CPUs, and then settles `end`, once, by CAS: the first
@@ -58,6 +60,9 @@
  * Moseley, Vachharajani 2008) with a number in place of the null; the cached head is that of
  * MCRingBuffer (Lee, Bu, Chandranmenon 2010). What makes it survive the death of a side is ours.
  */
+#include <brood/buffer.h>
+
+#include "queue/buffer_ref.h"
 #include "queue/spsc_ring.h"
 
 #define SPARE_SLOT(queue) ((queue)->ring)	/* not in the ring */
@@ -173,6 +178,17 @@ static void forget_run(struct brood_queue *queue, uint64_t tail)
 	}
 }
 
+/* What the former producer was about to put: there, or in the spare slot (buffer_ref.c). */
+static void drop_reference(const struct call *call, uint64_t tail)
+{
+	struct brood_queue *queue = call->queue;
+	uint32_t carrier = (uint32_t)tail & NO_BUFFER;
+
+	brood__reference_drop(call->segment, queue, carrier, slot_of(queue, tail)->bytes);
+	brood__reference_drop(call->segment, queue, carrier,
+			      slot_number(queue, SPARE_SLOT(queue))->bytes);
+}
+
 /* Take the producer's seat; the former one may have died before it had stored its tail. */
 static brood__slow int begin_to_put(const struct call *call)
 {
@@ -185,6 +201,7 @@ static brood__slow int begin_to_put(const struct call *call)
 		forget_run(queue, tail);
 		queue->head_seen = load(&queue->head);	/* P2 */
 		store(&queue->tail, tail);	/* P3 */
+		drop_reference(call, tail);
 		return 0;
 	}
 	return result ? result : -ENOBUFS;	/* it is ours, with a reservation */
@@ -462,13 +479,27 @@ static brood__slow ssize_t wait_for_message(const struct call *call, int64_t tim
 	return brood__wait(&wait, try_look, (void *)(uintptr_t)call);
 }
 
-/* Take the consumer's seat: the head is exact. */
+/* The former consumer took the reference at the head, and died before the head was stored. */
+static void pass_over_taken(const struct call *call)
+{
+	struct brood_queue *queue = call->queue;
+	uint64_t head = mine(&queue->head);
+
+	if (flags_of(queue, head) && look(queue) == BROOD_BUFFER_MESSAGE &&
+	    brood__reference_taken(call->segment, queue, (uint32_t)head & NO_BUFFER,
+				   slot_of(queue, head)->bytes))
+		acknowledge(call, head + 1);
+}
+
+/* Take the consumer's seat: the head is exact, but for a reference. */
 static brood__slow int begin_to_get(const struct call *call)
 {
 	int result = brood__seat_take(call, &call->queue->consumer);
 
-	if (result == 1)
+	if (result == 1) {
+		pass_over_taken(call);
 		return 0;
+	}
 	return result ? result : -ENOBUFS;	/* it is ours, with a lease */
 }
 
@@ -645,17 +676,18 @@ int brood__single_count(const struct call *call, size_t *messages, size_t *lease
 
 /* ---- many at once, and descriptors ---- */
 
-/* Its notifiers publish by plain stores, those of other queues do not: so the fence is here. */
 uint32_t brood__single_ready(struct brood_queue *queue, uint32_t events)
 {
-	bool ended, message, space;
-	uint64_t head;
+	uint64_t head = load(&queue->head);	/* P2 */
+	uint32_t ready = 0;
 
-	brood__fence_all_cpus();	/* W7 */
-	head = load(&queue->head);	/* P2 */
-	ended = is_closed(queue);
-	message = has_position(load(&slot_of(queue, head)->header), head);	/* P1 */
-	space = walk_tail(queue, load(&queue->tail)) - head < queue->capacity;	/* P3 */
-	return (ended || message ? events & BROOD_READABLE : 0) |
-	       (ended || space ? events & BROOD_WRITABLE : 0);
+	if (is_closed(queue))
+		return events;
+	if (events & BROOD_READABLE &&
+	    has_position(load(&slot_of(queue, head)->header), head))	/* P1 */
+		ready |= BROOD_READABLE;
+	if (events & BROOD_WRITABLE &&
+	    walk_tail(queue, load(&queue->tail)) - head < queue->capacity)	/* P3 */
+		ready |= BROOD_WRITABLE;
+	return ready;
 }

@@ -13,16 +13,18 @@
 #include "queue/queue.h"
 #include "wait/bell.h"
 
-static int enter(void *object, struct brood__here *here, uint64_t *state)
+static int enter(void *object, uint32_t events, struct brood__here *here, uint64_t *state)
 {
 	struct call call;
-	int result = brood__queue_enter(object, &call);
+	int result = brood__queue_enter(object, &call), error;
 
+	(void)events;
 	*state = 0;
 	if (result < 0)
 		return result;
 	queue_leave(&call);
-	return brood__here(object, here);
+	error = brood__here(object, here);
+	return error ? error : result == QUEUE_SINGLE ? BROOD__LIGHT : 0;
 }
 
 static bool hold(const struct brood__here *here, void *object)

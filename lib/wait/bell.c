@@ -62,6 +62,8 @@ struct bell {
 	const struct brood__waitable_ops *ops;
 	void *object;
 	uint32_t event;
+	bool light;
+	uint64_t wanted;	/* at the last call in vain */
 	struct brood__here here;
 	int socket;
 	int fd;			/* the user's: the socket, or a set with it */
@@ -333,26 +335,50 @@ static void watch_all(const struct brood__bells *bells, struct seat *seat)
 
 /* ---- settling ---- */
 
-static void settle(const struct bell *bell)
+static void arm(const struct bell *bell, const struct seat *seat)
 {
-	const struct brood__here *here = &bell->here;
-	struct seat *seat = brood__self->bells->seats[here->members->seat];
-
 	brood__doorbell_drain(bell->socket);	/* F2 */
-	brood__bell_arming(here->members, seat->me);	/* F1 */
-	brood__waitable_mark(bell->ops, here, bell->object, bell->event, true);
-	if (!bell->ops->light || brood__fence_all_cpus())
-		atomic_thread_fence(memory_order_seq_cst);	/* W3, W7 */
-	if (brood__waitable_look(bell->ops, here, bell->object, bell->event, 0))
-		brood__doorbell_ring(seat->number, brood__list_name(here->members, bell->list));
+	brood__bell_arming(seat->members, seat->me);	/* F1 */
+	brood__waitable_mark(bell->ops, &bell->here, bell->object, bell->event, true);
 }
 
+static void fence(bool light)
+{
+	if (!light || brood__fence_all_cpus())
+		atomic_thread_fence(memory_order_seq_cst);	/* W3, W7 */
+}
+
+static void ring_if_ready(const struct bell *bell, const struct seat *seat)
+{
+	if (brood__waitable_look(bell->ops, &bell->here, bell->object, bell->event, bell->wanted))
+		brood__doorbell_ring(seat->number, brood__list_name(seat->members, bell->list));
+}
+
+static void settle(const struct bell *bell)
+{
+	const struct seat *seat = brood__self->bells->seats[bell->here.members->seat];
+
+	arm(bell, seat);
+	fence(bell->light);
+	ring_if_ready(bell, seat);
+}
+
+/* One fence serves all. */
 static void settle_all(const struct brood__bells *bells, const struct seat *seat)
 {
+	bool light = false;
+
+	for (unsigned int i = 0; i < bells->chains; i++)
+		for (const struct bell *bell = bells->chain[i]; bell; bell = bell->next)
+			if (bell->here.members == seat->members) {
+				arm(bell, seat);
+				light |= bell->light;
+			}
+	fence(light);
 	for (unsigned int i = 0; i < bells->chains; i++)
 		for (const struct bell *bell = bells->chain[i]; bell; bell = bell->next)
 			if (bell->here.members == seat->members)
-				settle(bell);
+				ring_if_ready(bell, seat);
 }
 
 /* Whether there was one. */
@@ -363,11 +389,12 @@ static bool alarm_off(const struct brood__bells *bells, struct seat *seat)
 
 	brood__member_sweep(seat->members);
 	watch_all(bells, seat);
+	/* In any case: it may be rung after it was counted, and we have seen the count. */
+	brood__doorbell_drain(seat->alarm);
 	alarms = atomic_load_explicit(&entry->alarms, memory_order_seq_cst);
 	if (alarms == seat->seen)
 		return false;
 	seat->seen = alarms;
-	brood__doorbell_drain(seat->alarm);
 	return true;
 }
 
@@ -379,9 +406,14 @@ void brood__bell_settle_one(const struct brood__waitlist *list)
 		settle(*at);
 }
 
-void brood__bell_settle(const struct brood__waitlist *list)
+void brood__bell_settle(const struct brood__waitlist *list, uint64_t wanted)
 {
-	brood__bell_settle_one(list);
+	struct bell **at = find(brood__self->bells, list);
+
+	if (at) {
+		(*at)->wanted = wanted;
+		settle(*at);
+	}
 	brood__bell_alarms_off();
 }
 
@@ -452,22 +484,39 @@ static int add(struct bell *bell, uint32_t me)
 int brood__bell_open(enum brood_wait_kind kind, void *object, uint32_t event)
 {
 	const struct brood__waitable_ops *ops = brood__waitable_ops(kind);
+	struct brood__waitlist *list;
 	struct bell *bell, **at;
 	struct brood__here here;
 	uint64_t state;
 	int result = -EINVAL;
+	bool light;
 
 	if (ops->events & event && (event & (event - 1)) == 0)
-		result = ops->enter(object, &here, &state);
-	if (result)
+		result = ops->enter(object, event, &here, &state);
+	if (result < 0)
 		return result;
-	at = find(brood__self->bells, ops->list(object, event));
+	light = result == BROOD__LIGHT;
+	if (light && brood__fence_all_cpus())	/* in epoll nobody looks by himself */
+		return -ENOTSUP;
+	list = ops->list(object, event);
+	if (!list)
+		return -ESTALE;
+	at = find(brood__self->bells, list);
 	if (at)
 		return (*at)->fd;
 	bell = malloc(sizeof(*bell));
 	if (!bell)
 		return -ENOMEM;
-	*bell = (struct bell){ NULL, ops->list(object, event), ops, object, event, here, -1, -1 };
+	*bell = (struct bell){
+		.list = list,
+		.ops = ops,
+		.object = object,
+		.event = event,
+		.light = light,
+		.here = here,
+		.socket = -1,
+		.fd = -1,
+	};
 	pthread_mutex_lock(&mutex);
 	result = add(bell, brood__token_id(here.token));
 	pthread_mutex_unlock(&mutex);
@@ -475,8 +524,24 @@ int brood__bell_open(enum brood_wait_kind kind, void *object, uint32_t event)
 		free(bell);
 		return result;
 	}
-	brood__bell_settle(bell->list);
+	brood__bell_settle(bell->list, 0);
 	return bell->fd;
+}
+
+/* By the list, or, when the object is no more and does not know its lists, among all. */
+static struct bell **find_for(const struct brood__bells *bells,
+			      const struct brood__waitable_ops *ops, const void *object,
+			      uint32_t event)
+{
+	struct bell **at = find(bells, ops->list((void *)(uintptr_t)object, event));
+
+	if (at && (*at)->object == object && (*at)->event == event)
+		return at;
+	for (unsigned int i = 0; i < bells->chains; i++)
+		for (at = &bells->chain[i]; *at; at = &(*at)->next)
+			if ((*at)->ops == ops && (*at)->object == object && (*at)->event == event)
+				return at;
+	return NULL;
 }
 
 int brood__bell_close(enum brood_wait_kind kind, void *object, uint32_t event)
@@ -486,8 +551,8 @@ int brood__bell_close(enum brood_wait_kind kind, void *object, uint32_t event)
 
 	if (!object)
 		return -EINVAL;
-	if (brood__self && ops->events & event)
-		at = find(brood__self->bells, ops->list(object, event));
+	if (brood__self && brood__self->bells && ops->events & event)
+		at = find_for(brood__self->bells, ops, object, event);
 	if (!at)
 		return -EBADF;
 	brood__waitable_mark(ops, &(*at)->here, object, event, false);

@@ -39,12 +39,12 @@ int brood__bell_open(enum brood_wait_kind kind, void *object, uint32_t event);
 int brood__bell_close(enum brood_wait_kind kind, void *object, uint32_t event);
 
 /*
- * The caller has found nothing on the list just now, or has slept on it: if it has a bell there,
- * that is right again. And if it was told so, all of them.
+ * The caller has found nothing on the list just now, or not what it wanted, or has slept on it: if
+ * it has a bell there, that is right again. And if it was told so, all of them.
  */
-void brood__bell_settle(const struct brood__waitlist *list);
+void brood__bell_settle(const struct brood__waitlist *list, uint64_t wanted);
 
-/* The first half of that, when the caller has slept on many lists. */
+/* The first half of that, when the caller has slept on many lists, and wants what it wanted. */
 void brood__bell_settle_one(const struct brood__waitlist *list);
 
 /* A descriptor that is ready when anybody wants the caller to look, or has died. Or -errno. */

@@ -18,7 +18,8 @@
  * looked at in vain: if what is there now is not of the kind, it counts as ready; if it is, a bit
  * of our own is set and cleared in its list, and then one look is in vain.
  *
- * Dying inside leaves bits, as in wait.c. Only words of the caller's own are changed besides.
+ * Dying inside leaves bits, as in wait.c. Only words of the caller's own are changed besides, but
+ * for what a look puts right or tries in a ring of bytes or a connection (conn_waitable.c).
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -61,6 +62,8 @@ void brood__waitable_mark(const struct brood__waitable_ops *ops, const struct br
 	for (uint32_t rest = events; rest && there; rest &= rest - 1) {
 		struct brood__waitlist *list = ops->list(object, rest & -rest);
 
+		if (!list)
+			continue;
 		if (set)
 			brood__mask_set(list->mask, brood__token_id(here->token));
 		else
@@ -164,11 +167,11 @@ static int note(struct call *call, struct brood_waitable *item)
 		return -EINVAL;
 	if (ops->fd)
 		return note_fd(call, item, ops->fd(item));
-	result = ops->enter(item->object, &here, &item->state);
-	if (result)
+	result = ops->enter(item->object, wanted(item), &here, &item->state);
+	if (result < 0)
 		return result;
-	call->light |= ops->light;
-	call->plain |= !ops->light;
+	call->light |= result == BROOD__LIGHT;
+	call->plain |= result != BROOD__LIGHT;
 	return note_seat(call, here.members);
 }
 

@@ -72,9 +72,11 @@ static bool unpark(struct brood__members *members, uint32_t id)
 	return brood__futex_wake(park, 1) > 0;
 }
 
+/* Who sleeps by futex, for something else perhaps, has its bells settled when it comes back. */
 void brood__make_look(struct brood__members *members, uint32_t id)
 {
-	if (!unpark(members, id) && brood__has_bells(members, id))
+	unpark(members, id);
+	if (brood__has_bells(members, id))
 		brood__bell_alarm(members, id);
 }
 
@@ -290,8 +292,8 @@ static ssize_t look_and_sleep(const struct brood__wait *wait, ssize_t (*attempt)
 /* The caller may have a bell on the list. */
 static ssize_t settled(const struct brood__wait *wait, ssize_t result)
 {
-	if (brood__unlikely(brood__self->bells != NULL))
-		brood__bell_settle(wait->list);
+	if (brood__unlikely(brood__self->bells != NULL) && !wait->quiet)
+		brood__bell_settle(wait->list, wait->wanted);
 	return result;
 }
 

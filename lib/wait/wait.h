@@ -94,6 +94,8 @@ struct brood__wait {
 	int64_t timeout;
 	bool light;		/* W7: notifiers publish by a plain store, see brood__notify_light */
 	uint32_t me;
+	uint64_t wanted;	/* for the caller's bell: what it was that was not there */
+	bool quiet;		/* the caller settles its bell itself, when all is done */
 	uint32_t gather;		/* the last tries succeeded at once: so many pauses between looks,
 					 * that some work gathers */
 };

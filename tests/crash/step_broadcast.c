@@ -712,21 +712,6 @@ static void report(bool right)
 	bytes_between = 0;
 }
 
-/* The executions of an instruction up to point k: the rounds of a loop are alike. */
-static bool is_chosen(size_t k)
-{
-	const uint64_t *address = scene.trace.address;
-	size_t before = 0, behind = 0;
-
-	if (!options.rounds)
-		return true;
-	for (size_t i = 0; i < k && before < options.rounds; i++)
-		before += address[i] == address[k];
-	for (size_t i = k + 1; i < scene.trace.points && behind < options.rounds; i++)
-		behind += address[i] == address[k];
-	return before < options.rounds || behind < options.rounds;
-}
-
 static bool record(void)
 {
 	bool right = open_scene();
@@ -748,6 +733,7 @@ static bool record(void)
 static void visit(const struct job *job, bool asleep)
 {
 	unsigned long points_before = points, failures_before = failures;
+	bool *chosen;
 
 	if (!options_want(job->name, asleep ? "asleep" : "awake") ||
 	    (asleep && !job->listeners_sleep))
@@ -756,14 +742,16 @@ static void visit(const struct job *job, bool asleep)
 	scene.asleep_company = asleep;
 	scene.asleep_kill = false;
 	report(record());
+	chosen = trace_choose(&scene.trace, options.rounds);
 	for (size_t k = options.seed % options.stride;
 	     k < scene.trace.points && failures - failures_before < FAILURES_ENOUGH;
 	     k += options.stride) {
-		if (!is_chosen(k))
+		if (!chosen[k])
 			continue;
 		scene.point = k;
 		report(play());
 	}
+	free(chosen);
 	if (job->grant) {
 		scene.asleep_kill = true;
 		report(play());

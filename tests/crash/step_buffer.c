@@ -3,9 +3,10 @@
  * Killed at every instruction of every call of a buffer, and of the sweep of a member that died
  * with references. A victim makes the call and is killed at point 0, 1, 2, ... of it. Then a
  * message that was there for certain must still be, with its bytes; the references of others must
- * stand; and when the living have given up theirs, nothing may be left.
+ * stand; and when the living have given up theirs, nothing may be left. In a queue of many, and in
+ * one of one producer and one consumer, whose places others take then.
  *
- *	step_buffer [--call NAME] [--stride N] [--seed N] [--rounds N]
+ *	step_buffer [--call NAME] [--state QUEUE] [--stride N] [--seed N] [--rounds N]
  */
 #include <errno.h>
 #include <signal.h>
@@ -43,6 +44,7 @@ static struct {
 } *stage;
 
 static const struct job *job;
+static bool one;			/* producer and consumer, at a time */
 static struct brood_queue *queue;
 static struct brood_buffer *ours;	/* the parent has a reference */
 static struct trace trace;
@@ -140,17 +142,23 @@ static int sweep_the_dead(void)
 
 /* ---- what was before ---- */
 
+/* The place of the only producer is the victim's. */
+static bool put_and_stand_up(struct brood_buffer *buffer)
+{
+	return brood_queue_put_buffer(queue, buffer, 0) == 0 && brood_queue_producer_end(queue) == 0;
+}
+
 static bool one_message(void)
 {
 	ours = make('o');
-	return ours && brood_buffer_share(ours) == 0 && brood_queue_put_buffer(queue, ours, 0) == 0;
+	return ours && brood_buffer_share(ours) == 0 && put_and_stand_up(ours);
 }
 
 static bool one_message_alone(void)
 {
 	struct brood_buffer *buffer = make('o');
 
-	return buffer && brood_queue_put_buffer(queue, buffer, 0) == 0;
+	return buffer && put_and_stand_up(buffer);
 }
 
 static bool full(void)
@@ -222,7 +230,8 @@ static void victim_body(void *unused)
 
 static pid_t begin(void)
 {
-	const struct brood_queue_opts opts = { .slots = 2, .max_bytes = 16, .extra = 8 };
+	const struct brood_queue_opts opts = { .slots = 2, .max_bytes = 16, .extra = 8,
+					       .producers = one, .consumers = one };
 	pid_t pid;
 
 	bury_the_dead();
@@ -305,6 +314,9 @@ static bool check(void)
 		return fail("%d messages were there", there);
 	if (ours && (!is_whole(ours) || brood_buffer_release(ours)))
 		return fail("our own reference was lost");
+	result = brood_queue_producer_begin(queue);
+	if (result && !(job->destroyed && result == -ESTALE))
+		return fail("nobody can be the producer: %d", result);
 	if (!only_the_queue())
 		return false;
 	result = brood_queue_destroy(queue);
@@ -318,7 +330,8 @@ static void report(bool right, unsigned long *failures)
 	if (right)
 		return;
 	++*failures;
-	printf("FAILED %s, point %zu of %zu: %s\n", job->name, point, trace.points - 1, error);
+	printf("FAILED %s%s, point %zu of %zu: %s\n", job->name, one ? ", 1+1" : "", point,
+	       trace.points - 1, error);
 	if (ours)
 		brood_buffer_release(ours);
 	brood_queue_destroy(queue);
@@ -361,36 +374,25 @@ static bool play(void)
 	return !error[0] && check();
 }
 
-/* The executions of an instruction up to point k: the rounds of a loop are alike. */
-static bool is_chosen(size_t k)
-{
-	size_t before = 0, behind = 0;
-
-	if (!options.rounds)
-		return true;
-	for (size_t i = 0; i < k && before < options.rounds; i++)
-		before += trace.address[i] == trace.address[k];
-	for (size_t i = k + 1; i < trace.points && behind < options.rounds; i++)
-		behind += trace.address[i] == trace.address[k];
-	return before < options.rounds || behind < options.rounds;
-}
-
 static unsigned long visit(unsigned long *points)
 {
 	unsigned long failures = 0, first = *points;
+	bool *chosen;
 
 	report(record(), &failures);
+	chosen = trace_choose(&trace, options.rounds);
 	++*points;
 	for (size_t k = options.seed % options.stride;
 	     k < trace.points && failures < FAILURES_ENOUGH; k += options.stride) {
-		if (!is_chosen(k))
+		if (!chosen[k])
 			continue;
 		point = k;
 		report(play(), &failures);
 		++*points;
 	}
-	printf("%-20s  instructions %5zu  points %5lu  failures %lu\n", job->name,
-	       trace.points - 1, *points - first, failures);
+	free(chosen);
+	printf("%-20s %s  instructions %5zu  points %5lu  failures %lu\n", job->name,
+	       one ? "1+1" : "n+n", trace.points - 1, *points - first, failures);
 	trace_free(&trace);
 	return failures;
 }
@@ -408,9 +410,10 @@ int main(int argc, char **argv)
 		perror("cannot make the family");
 		return 99;
 	}
-	for (size_t i = 0; i < sizeof jobs / sizeof *jobs; i++) {
-		job = &jobs[i];
-		if (options_want(job->name, options.state))
+	for (size_t i = 0; i < 2 * sizeof jobs / sizeof *jobs; i++) {
+		job = &jobs[i / 2];
+		one = i % 2;
+		if (options_want(job->name, one ? "1+1" : "n+n"))
 			failures += visit(&points);
 	}
 	printf("kill points: %lu, failures: %lu\n", points, failures);

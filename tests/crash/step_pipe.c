@@ -14,6 +14,7 @@
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -22,6 +23,7 @@
 
 #include <brood/pipe.h>
 #include <brood/segment.h>
+#include <brood/wait.h>
 
 #include "arena/arena.h"
 #include "options.h"
@@ -138,6 +140,16 @@ static ssize_t call_recv_nothing(void)
 	return brood_conn_recv(from, NULL, 0, 0);
 }
 
+static ssize_t call_wait(void)
+{
+	struct brood_waitable items[] = {
+		{ .kind = BROOD_WAIT_CONN, .object = from, .events = BROOD_READABLE },
+		{ .kind = BROOD_WAIT_CONN, .object = to, .events = BROOD_WRITABLE },
+	};
+
+	return brood_wait(items, 2, 0);
+}
+
 static ssize_t call_poll(void)
 {
 	ssize_t result = brood_conn_poll(from, 0);
@@ -165,6 +177,8 @@ static const struct step_case cases[] = {
 	{ "recv, too long", A, { SHORT, LONG }, 0, call_recv_nothing, -EMSGSIZE, false, false },
 	{ "recv, pieces, too long", A, { LONG, SHORT }, 0, call_recv_nothing, -EMSGSIZE, false, false },
 	{ "poll", A, { SHORT, LONG }, 0, call_poll, SHORT, false, false },
+	{ "wait", A, { SHORT, LONG }, 0, call_wait, 2, false, false },
+	{ "wait, pieces", A, { LONG, SHORT }, 0, call_wait, 2, false, false },
 	{ "poll, pieces", A, { LONG, SHORT }, 0, call_poll, LONG, false, false },
 	{ "close", A | R, { 0 }, 0, call_close, 0, false, true },
 	{ "close, with messages", A, { SHORT, LONG }, 0, call_close, 0, false, true },
@@ -403,32 +417,21 @@ static void play(bool record)
 		       stepper_where(point < trace.points ? trace.address[point] : 0), error);
 }
 
-/* Of a loop's rounds the first and last few are points. */
-static bool is_chosen(size_t k)
-{
-	size_t before = 0, after = 0;
-
-	if (!options.rounds)
-		return true;
-	for (size_t i = 0; i < trace.points; i++) {
-		before += i < k && trace.address[i] == trace.address[k];
-		after += i > k && trace.address[i] == trace.address[k];
-	}
-	return before < options.rounds || after < options.rounds;
-}
-
 static void visit(void)
 {
 	unsigned long points_before = points, failures_before = failures;
+	bool *chosen;
 
 	trace.points = 0;
 	point = 0;
 	play(true);
+	chosen = trace_choose(&trace, options.rounds);
 	for (size_t k = options.seed % options.stride; k < trace.points; k += options.stride)
-		if (is_chosen(k)) {
+		if (chosen[k]) {
 			point = k;
 			play(false);
 		}
+	free(chosen);
 	printf("%-24s %-7s  instructions %5zu  points %6lu  failures %lu\n", job->name,
 	       company_name[company], trace.points ? trace.points - 1 : 0, points - points_before,
 	       failures - failures_before);

@@ -604,32 +604,21 @@ static void play(bool record)
 		       stepper_where(point < trace.points ? trace.address[point] : 0), error);
 }
 
-/* Of a loop's rounds the first and last few are points. */
-static bool is_chosen(size_t k)
-{
-	size_t before = 0, after = 0;
-
-	if (!options.rounds)
-		return true;
-	for (size_t i = 0; i < trace.points; i++) {
-		before += i < k && trace.address[i] == trace.address[k];
-		after += i > k && trace.address[i] == trace.address[k];
-	}
-	return before < options.rounds || after < options.rounds;
-}
-
 static void visit(void)
 {
 	unsigned long points_before = points, failures_before = failures;
+	bool *chosen;
 
 	trace.points = 0;
 	point = 0;
 	play(true);
+	chosen = trace_choose(&trace, options.rounds);
 	for (size_t k = options.seed % options.stride; k < trace.points; k += options.stride)
-		if (is_chosen(k)) {
+		if (chosen[k]) {
 			point = k;
 			play(false);
 		}
+	free(chosen);
 	printf("%-22s %-7s  instructions %5zu  points %6lu  failures %lu\n", job->name,
 	       company_name[company], trace.points ? trace.points - 1 : 0, points - points_before,
 	       failures - failures_before);

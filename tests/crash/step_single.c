@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Killed at every instruction, in the queue of one producer and one consumer. The victim is both
+ * Killed at every instruction, in the queue of one producer and one consumer, and in those that
+ * have a place for the one of the two only, which are swap rings. The victim is both
  * (or, as a newcomer, becomes one in the call, after others that died); it makes the call and is
  * killed at point 0, 1, 2, ... until the call has returned. Then this process takes its place, or
  * another one does:
@@ -13,7 +14,7 @@
  *
  * With somebody asleep in the queue, it must be awake soon after, if there is what it waits for.
  *
- *	step_single [--call NAME] [--state N] [--stride N] [--seed N]
+ *	step_single [--call NAME] [--state N] [--stride N] [--seed N] [--rounds N]
  */
 #include <errno.h>
 #include <stdio.h>
@@ -47,6 +48,12 @@ struct job {
 	enum { NOBODY, READER, WRITER } asleep;
 };
 
+/* Which sides have a place for one only. */
+static const struct sides {
+	const char *name;
+	uint32_t producers, consumers;
+} all_sides[] = { { "1+1", 1, 1 }, { "1+n", 1, 0 }, { "n+1", 0, 1 } };
+
 /* What the victim tells, in shared memory. */
 static struct told {
 	unsigned returned;
@@ -54,6 +61,7 @@ static struct told {
 } *told;
 
 static struct brood_queue *queue;
+static const struct sides *sides;
 static const struct job *job;
 static unsigned count;		/* messages in the queue before the call */
 static char error[200];
@@ -328,14 +336,30 @@ static unsigned moves(void)
 	return job->n < possible ? job->n : possible;
 }
 
+/* In a swap ring, what comes again is in no slot. */
+static bool is_full_right(ssize_t n)
+{
+	int full = brood_queue_full(queue);
+
+	if (!queue->single && (job->what == TAKES || job->what == KEEPS))
+		return full == 0 || n == CAPACITY;
+	return full == (n == CAPACITY);
+}
+
 static bool ask(ssize_t n, bool closed)
 {
 	if (brood_queue_count(queue) != n || brood_queue_empty(queue) != (n == 0) ||
-	    brood_queue_full(queue) != (n == CAPACITY) || brood_queue_closed(queue) != closed)
+	    !is_full_right(n) || brood_queue_closed(queue) != closed)
 		return FAIL("%zd messages, but count %zd, empty %d, full %d, closed %d", n,
 			    brood_queue_count(queue), brood_queue_empty(queue),
 			    brood_queue_full(queue), brood_queue_closed(queue));
 	return true;
+}
+
+/* Whether the messages before this one may have been got by the victim. */
+static bool is_rest(unsigned number)
+{
+	return queue->single ? number == moves() : number <= moves();
 }
 
 /* Take all that is there, from `from` on and then the victim's own, and hold it against the rules. */
@@ -360,7 +384,7 @@ static bool drain(bool begun, bool closed)
 				return FAIL("%d comes after %u and %u own", number, next, came);
 			continue;
 		}
-		if (first && job->what == TAKES && begun && (unsigned)number == moves())
+		if (first && job->what == TAKES && begun && is_rest((unsigned)number))
 			next = gone = (unsigned)number;
 		if ((unsigned)number != next)
 			return FAIL("%d comes in place of %u", number, next);
@@ -398,6 +422,17 @@ static bool refill(void)
 	return ask(0, false);
 }
 
+/* What is reserved is nobody else's. */
+static bool write_and_abort(void)
+{
+	struct brood_message m;
+
+	if (brood_queue_reserve(queue, &m))
+		return false;
+	memset(m.data, 255, m.size);
+	return brood_queue_abort(queue, &m) == 0;
+}
+
 static bool check(bool begun, unsigned checker)
 {
 	bool closed = brood_queue_closed(queue) == 1;
@@ -406,9 +441,11 @@ static bool check(bool begun, unsigned checker)
 		return FAIL("closed: %d", closed);
 	if (closed && put_number(NEXT, 0) != -EPIPE)
 		return FAIL("put into a closed queue");
-	/* The one or the other place is taken first. */
-	if (checker && brood_queue_producer_begin(queue) != (closed ? -EPIPE : 0))
+	/* The one or the other place is taken first, and in the one or the other way. */
+	if (checker == 1 && brood_queue_producer_begin(queue) != (closed ? -EPIPE : 0))
 		return FAIL("nobody can be the producer");
+	if (checker == 2 && !write_and_abort())
+		return FAIL("nobody can reserve");
 	return drain(begun, closed) && (closed || refill());
 }
 
@@ -437,7 +474,8 @@ static struct trace trace;
 static pid_t begin(void)
 {
 	queue = brood_queue_create(&(struct brood_queue_opts){ .slots = CAPACITY,
-			.max_bytes = LONGEST, .producers = 1, .consumers = 1 });
+			.max_bytes = LONGEST, .extra = 8, .producers = sides->producers,
+			.consumers = sides->consumers });
 	memset(told, 0, sizeof *told);
 	error[0] = '\0';
 	if (!queue || (job->newcomer && !ended_well(child_of(prepare_and_die))))
@@ -506,49 +544,65 @@ static void visit(unsigned checkers)
 {
 	unsigned long points_before = points, failures_before = failures;
 	char state[2] = { (char)('0' + count), 0 };
+	bool *chosen;
 
 	if (!options_want(job->name, state))
 		return;
 	if (!record()) {
 		failures++;
-		printf("FAILED %s: %s\n", job->name, error);
+		printf("FAILED %s %s: %s\n", sides->name, job->name, error);
 		return;
 	}
+	chosen = trace_choose(&trace, options.rounds);
 	for (unsigned checker = 0; checker < checkers; checker++)
 		for (size_t k = options.seed % options.stride; k < trace.points;
 		     k += options.stride) {
+			if (!chosen[k])
+				continue;
 			points++;
 			if (play(k, checker))
 				continue;
 			failures++;
-			printf("FAILED %s with %u in, point %zu, checker %u, at %s: %s\n", job->name,
-			       count, k, checker, stepper_where(trace.address[k]), error);
+			printf("FAILED %s %s with %u in, point %zu, checker %u, at %s: %s\n",
+			       sides->name, job->name, count, k, checker,
+			       stepper_where(trace.address[k]), error);
 			if (failures > 30)
 				exit(1);
 		}
-	printf("%-20s with %u in  instructions %5zu  points %5lu  failures %lu\n", job->name, count,
-	       trace.points - 1, points - points_before, failures - failures_before);
+	free(chosen);
+	printf("%s %-20s with %u in  instructions %5zu  points %5lu  failures %lu\n", sides->name,
+	       job->name, count, trace.points - 1, points - points_before,
+	       failures - failures_before);
 	trace_free(&trace);
 }
 
-int main(int argc, char **argv)
+/* The swap ring's sleepers are those of the queue that has no places: step_kill.c. */
+static void visit_all(void)
 {
-	int status = options_start(argc, argv, 1);
-
-	if (status)
-		return status;
-	told = mmap(NULL, sizeof *told, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (told == MAP_FAILED || brood_init(NULL))
-		return 99;
 	for (job = jobs; job < jobs + sizeof jobs / sizeof *jobs; job++) {
 		if (job->asleep) {
 			count = job->asleep == READER ? 0 : CAPACITY;
-			visit(1);
+			if (sides == all_sides)
+				visit(1);
 			continue;
 		}
 		for (count = 0; count <= CAPACITY; count++)
 			visit(3);
 	}
+}
+
+int main(int argc, char **argv)
+{
+	const struct brood_segment_opts few = { .members = 8 };	/* all buffers are looked through */
+	int status = options_start(argc, argv, 1);
+
+	if (status)
+		return status;
+	told = mmap(NULL, sizeof *told, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (told == MAP_FAILED || brood_init(&few))
+		return 99;
+	for (sides = all_sides; sides < all_sides + sizeof all_sides / sizeof *all_sides; sides++)
+		visit_all();
 	printf("kill points: %lu, failures: %lu (%lu astray); of %lu who slept %lu woke late\n",
 	       points, failures, astray, wakes, late);
 	if (!points)

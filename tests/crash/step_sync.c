@@ -54,45 +54,9 @@ static void report(bool right)
 		exit(99);
 }
 
-/* ---- which points ---- */
-
-static int by_address(const void *a, const void *b)
-{
-	const uint64_t x = scene.trace.address[*(const size_t *)a];
-	const uint64_t y = scene.trace.address[*(const size_t *)b];
-
-	if (x != y)
-		return x < y ? -1 : 1;
-	return *(const size_t *)a < *(const size_t *)b ? -1 : 1;
-}
-
-/* Which points are among the first or last executions of their instruction. */
-static bool *choose(void)
-{
-	size_t n = scene.trace.points, rounds = options.rounds ? options.rounds : n, first = 0;
-	size_t *order = malloc(n * sizeof *order);
-	bool *chosen = calloc(n, 1);
-
-	if (!order || !chosen)
-		exit(99);
-	for (size_t i = 0; i < n; i++)
-		order[i] = i;
-	qsort(order, n, sizeof *order, by_address);
-	for (size_t i = 0; i < n; i++) {
-		const uint64_t *address = scene.trace.address;
-
-		if (address[order[i]] != address[order[first]])
-			first = i;
-		chosen[order[i]] = i - first < rounds || i + rounds >= n ||
-				   address[order[i + rounds]] != address[order[i]];
-	}
-	free(order);
-	return chosen;
-}
-
 static void go_through(void)
 {
-	bool *chosen = choose();
+	bool *chosen = trace_choose(&scene.trace, options.rounds);
 
 	for (size_t k = options.seed % options.stride; k < scene.trace.points;
 	     k += options.stride) {

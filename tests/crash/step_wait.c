@@ -4,7 +4,8 @@
  * brood_wait beside a plain descriptor, and in epoll on the object's descriptor; one of these
  * alone, or all.
  *
- * First who makes something ready: put, get, close, set, release. If it had happened when the
+ * First who makes something ready: put, get, send, close, set, release, or its death, when that is
+ * the end of file or there is nobody left to wait for. If it had happened when the
  * victim was killed, everybody must be woken, and not by the look that brood_wait takes every 100
  * ms (in epoll there is none); if it had not, nobody, and everybody when another does it. Then who
  * waits itself, or opens a descriptor, finds nothing by it, closes it: what it leaves must keep no
@@ -23,6 +24,8 @@
 #include <brood.h>
 
 #include "options.h"
+#include "queue/broadcast.h"
+#include "queue/pipe.h"
 #include "queue/queue.h"
 #include "stepper.h"
 #include "sync_crew.h"
@@ -41,6 +44,7 @@ struct job {
 	ssize_t (*other)(void *);	/* makes it ready */
 	void (*before)(void *);		/* by the victim, first */
 	void (*destroy)(void *);
+	void (*behind)(void *);		/* by us, then; NULL: nothing */
 };
 
 static const struct job *job;
@@ -89,6 +93,100 @@ static struct brood_waitable no_unit(void)
 	return (struct brood_waitable){ .kind = BROOD_WAIT_SEMAPHORE,
 					.object = brood_semaphore_create(0, NULL),
 					.events = BROOD_READABLE };
+}
+
+static struct brood_waitable empty_single(void)
+{
+	struct brood_queue_opts opts = { .slots = 2, .max_bytes = 8, .producers = 1,
+					 .consumers = 1 };
+
+	return (struct brood_waitable){ .kind = BROOD_WAIT_QUEUE,
+					.object = brood_queue_create(&opts),
+					.events = BROOD_READABLE };
+}
+
+static struct brood_waitable full_single(void)
+{
+	struct brood_waitable full = empty_single();
+
+	full.events = BROOD_WRITABLE;
+	while (brood_queue_put(full.object, "x", 1, 0) == 0)
+		;
+	brood_queue_producer_end(full.object);
+	return full;
+}
+
+static struct brood_waitable empty_ring(void)
+{
+	return (struct brood_waitable){
+		.kind = BROOD_WAIT_RING, .events = BROOD_READABLE,
+		.object = brood_ring_create(&(struct brood_ring_opts){ .bytes = 256 }),
+	};
+}
+
+static struct brood_waitable full_ring(void)
+{
+	struct brood_waitable full = empty_ring();
+
+	full.events = BROOD_WRITABLE;
+	while (brood_ring_put(full.object, "x", 1, 0) == 0)
+		;
+	return full;
+}
+
+/* The receiving end; the other one lies behind it. */
+static struct brood_waitable empty_conn(void)
+{
+	struct brood_pipe_opts opts = { .bytes = 256, .simplex = true };
+
+	return (struct brood_waitable){ .kind = BROOD_WAIT_CONN, .events = BROOD_READABLE,
+					.object = brood_pipe_end(brood_pipe_create(&opts), 0) };
+}
+
+static struct brood_waitable full_conn(void)
+{
+	struct brood_waitable full = empty_conn();
+
+	full.events = BROOD_WRITABLE;
+	full.object = (struct brood_conn *)full.object + 1;
+	while (brood_conn_send(full.object, "x", 1, 0) == 0)
+		;
+	return full;
+}
+
+static struct brood_waitable new_broadcast(uint16_t event)
+{
+	struct brood_broadcast_opts opts = { .slots = 2, .max_bytes = 8 };
+
+	return (struct brood_waitable){ .kind = BROOD_WAIT_BROADCAST, .events = event,
+					.object = brood_broadcast_create(&opts) };
+}
+
+static struct brood_waitable empty_broadcast(void)
+{
+	return new_broadcast(BROOD_READABLE);
+}
+
+static struct brood_waitable held_broadcast(void)
+{
+	return new_broadcast(BROOD_WRITABLE);
+}
+
+static void destroy_ring(void *ring)
+{
+	brood_ring_destroy(ring);
+}
+
+static void destroy_conn(void *conn)
+{
+	struct brood_conn *end = conn;
+
+	brood_pipe_destroy((struct brood_pipe *)(void *)(end - 1 - end->index));
+}
+
+static void destroy_broadcast(void *broadcast)
+{
+	brood_broadcast_destroy(broadcast);
 }
 
 static void destroy_queue(void *queue)
@@ -143,6 +241,161 @@ static ssize_t release(void *semaphore)
 	return brood_semaphore_release(semaphore);
 }
 
+static ssize_t ring_put(void *ring)
+{
+	return brood_ring_put(ring, "y", 1, 0);
+}
+
+static ssize_t ring_get(void *ring)
+{
+	char byte;
+
+	return brood_ring_get(ring, &byte, 1, 0) == 1 ? 0 : -EIO;
+}
+
+static ssize_t ring_close(void *ring)
+{
+	return brood_ring_close(ring);
+}
+
+static ssize_t conn_send(void *to_receive)
+{
+	return brood_conn_send((struct brood_conn *)to_receive + 1, "y", 1, 0);
+}
+
+static ssize_t conn_recv(void *to_send)
+{
+	char byte;
+
+	return brood_conn_recv((struct brood_conn *)to_send - 1, &byte, 1, 0) == 1 ? 0 : -EIO;
+}
+
+static ssize_t conn_close(void *to_receive)
+{
+	return brood_conn_close((struct brood_conn *)to_receive + 1);
+}
+
+/* The victim is the last who holds that end. */
+static void close_other(void *to_receive)
+{
+	brood_conn_close((struct brood_conn *)to_receive + 1);
+}
+
+static void open_other(void *to_receive)
+{
+	brood_conn_open((struct brood_conn *)to_receive + 1);
+}
+
+static ssize_t broadcast_put(void *broadcast)
+{
+	return brood_broadcast_put(broadcast, "y", 1, 0);
+}
+
+static ssize_t broadcast_close(void *broadcast)
+{
+	return brood_broadcast_close(broadcast);
+}
+
+/* The victim is all that the producer would wait for. */
+static void hold_up(void *broadcast)
+{
+	brood_broadcast_subscribe(broadcast);
+	while (brood_broadcast_put(broadcast, "x", 1, 0) == 0)
+		;
+}
+
+static ssize_t broadcast_get(void *broadcast)
+{
+	char byte;
+
+	return brood_broadcast_get(broadcast, &byte, 1, 0) == 1 ? 0 : -EIO;
+}
+
+static ssize_t broadcast_leave_it(void *broadcast)
+{
+	return brood_broadcast_unsubscribe(broadcast);
+}
+
+/* Dead or not. */
+static bool always(const void *object)
+{
+	(void)object;
+	return true;
+}
+
+static bool single_has_message(const void *object)
+{
+	const struct brood_queue *queue = object;
+	uint64_t header = *(const volatile uint64_t *)((const char *)object + queue->slots_at);
+
+	return header >> 32 == queue->ring;
+}
+
+static bool single_has_room(const void *object)
+{
+	const struct brood_queue *queue = object;
+
+	return atomic_load(&queue->head) != queue->ring;
+}
+
+static bool single_is_closed(const void *object)
+{
+	return atomic_load(&((const struct brood_queue *)object)->closed);
+}
+
+static bool first_is(struct brood__bytes *ring, enum bytes_state state)
+{
+	struct brood__entry *entries = (struct brood__entry *)(void *)(ring + 1);
+
+	return word_state(atomic_load(&entries->word)) == state;
+}
+
+static bool ring_has_message(const void *object)
+{
+	return first_is(&((struct brood_ring *)(uintptr_t)object)->bytes, BYTES_READY);
+}
+
+static bool ring_has_room(const void *object)
+{
+	return first_is(&((struct brood_ring *)(uintptr_t)object)->bytes, BYTES_DONE);
+}
+
+static bool ring_is_closed(const void *object)
+{
+	return first_is(&((struct brood_ring *)(uintptr_t)object)->bytes, BYTES_CLOSED);
+}
+
+/* The ring of end 0. */
+static struct brood__bytes *conn_ring(const struct brood_conn *end)
+{
+	char *pipe = (char *)(uintptr_t)(end - 1 - end->index);
+
+	return (struct brood__bytes *)(void *)(pipe + pipe_rings_at(CREW_MEMBERS));
+}
+
+static bool conn_has_message(const void *object)
+{
+	return first_is(conn_ring(object), BYTES_READY);
+}
+
+static bool conn_has_room(const void *object)
+{
+	return first_is(conn_ring(object), BYTES_DONE);
+}
+
+static bool broadcast_has_message(const void *object)
+{
+	const struct brood_broadcast *broadcast = object;
+	struct slot *first = (void *)(uintptr_t)(broadcast->cursors + CREW_MEMBERS);
+
+	return atomic_load(&first->stamp) == stamp_of(0);
+}
+
+static bool broadcast_is_closed(const void *object)
+{
+	return ((const volatile struct brood_broadcast *)object)->closed;
+}
+
 static bool has_message(const void *object)
 {
 	uint64_t word;
@@ -151,7 +404,7 @@ static bool has_message(const void *object)
 	return word & SLOT_FULL;
 }
 
-static bool has_room(const void *object)
+static bool queue_has_room(const void *object)
 {
 	uint64_t word;
 
@@ -159,7 +412,7 @@ static bool has_room(const void *object)
 	       ((const struct brood_queue *)object)->ring;
 }
 
-static bool is_closed(const void *object)
+static bool queue_is_closed(const void *object)
 {
 	uint64_t word;
 
@@ -188,55 +441,89 @@ static int one_fd(struct brood_waitable *which)
 {
 	if (which->kind == BROOD_WAIT_QUEUE)
 		return brood_queue_fd(which->object, which->events);
+	if (which->kind == BROOD_WAIT_RING)
+		return brood_ring_fd(which->object, which->events);
+	if (which->kind == BROOD_WAIT_CONN)
+		return brood_conn_fd(which->object, which->events);
+	if (which->kind == BROOD_WAIT_BROADCAST)
+		return brood_broadcast_fd(which->object, which->events);
 	if (which->kind == BROOD_WAIT_EVENT)
 		return brood_event_fd(which->object);
 	return brood_semaphore_fd(which->object);
 }
 
-static void no_fd(struct brood_waitable *which)
+static int no_fd(struct brood_waitable *which)
 {
 	if (which->kind == BROOD_WAIT_QUEUE)
-		brood_queue_fd_close(which->object, which->events);
-	else if (which->kind == BROOD_WAIT_EVENT)
-		brood_event_fd_close(which->object);
-	else
-		brood_semaphore_fd_close(which->object);
+		return brood_queue_fd_close(which->object, which->events);
+	if (which->kind == BROOD_WAIT_RING)
+		return brood_ring_fd_close(which->object, which->events);
+	if (which->kind == BROOD_WAIT_CONN)
+		return brood_conn_fd_close(which->object, which->events);
+	if (which->kind == BROOD_WAIT_BROADCAST)
+		return brood_broadcast_fd_close(which->object, which->events);
+	if (which->kind == BROOD_WAIT_EVENT)
+		return brood_event_fd_close(which->object);
+	return brood_semaphore_fd_close(which->object);
+}
+
+/* A subscription is each member's own. */
+static void begin_to_wait(struct brood_waitable *which)
+{
+	if (which->kind == BROOD_WAIT_BROADCAST && which->events == BROOD_READABLE)
+		brood_broadcast_subscribe(which->object);
 }
 
 static ssize_t wait_late(void *object)
 {
-	struct brood_waitable items[] = { { .kind = BROOD_WAIT_QUEUE, .object = object } };
+	struct brood_waitable items[] = { item };
 
+	(void)object;
 	return expect(brood_wait(items, 1, brood_us(1)), -ETIMEDOUT);
 }
 
 static ssize_t wait_late_beside_fd(void *object)
 {
-	struct brood_waitable items[] = { { .kind = BROOD_WAIT_QUEUE, .object = object },
-					  { .fd = eventfd(0, EFD_CLOEXEC) } };
+	struct brood_waitable items[] = { item, { .fd = eventfd(0, EFD_CLOEXEC) } };
 
+	(void)object;
 	return expect(brood_wait(items, 2, brood_us(1)), -ETIMEDOUT);
 }
 
 static ssize_t open_fd(void *object)
 {
-	return brood_queue_fd(object, BROOD_READABLE) < 0;
+	(void)object;
+	return one_fd(&item) < 0;
+}
+
+static void subscribe_first(void *object)
+{
+	(void)object;
+	begin_to_wait(&item);
 }
 
 static void open_first(void *object)
 {
+	begin_to_wait(&item);
 	open_fd(object);
 }
 
 static ssize_t close_fd(void *object)
 {
-	return brood_queue_fd_close(object, BROOD_READABLE);
+	(void)object;
+	return no_fd(&item);
 }
 
 static ssize_t find_nothing(void *object)
 {
 	char byte;
 
+	if (item.kind == BROOD_WAIT_RING)
+		return expect(brood_ring_get(object, &byte, 1, 0), -EAGAIN);
+	if (item.kind == BROOD_WAIT_CONN)
+		return expect(brood_conn_recv(object, &byte, 1, 0), -EAGAIN);
+	if (item.kind == BROOD_WAIT_BROADCAST)
+		return expect(brood_broadcast_get(object, &byte, 1, 0), -EAGAIN);
 	return expect(brood_queue_get(object, &byte, 1, 0), -EAGAIN);
 }
 
@@ -258,6 +545,7 @@ static ssize_t on_futex(void *arg)
 	const struct brood_waitable *one = arg;
 	struct brood_waitable items[2] = { *one, *one };
 
+	begin_to_wait(items);
 	return brood_wait(items, 2, brood_ms(HANG_SECONDS * 500)) == 2 ? 0 : -EIO;
 }
 
@@ -265,8 +553,10 @@ static ssize_t beside_fd(void *arg)
 {
 	struct brood_waitable items[2] = { *(struct brood_waitable *)arg,
 					   { .fd = eventfd(0, EFD_CLOEXEC) } };
-	int result = brood_wait(items, 2, brood_ms(HANG_SECONDS * 500));
+	int result;
 
+	begin_to_wait(items);
+	result = brood_wait(items, 2, brood_ms(HANG_SECONDS * 500));
 	close(items[1].fd);
 	return result == 1 ? 0 : -EIO;
 }
@@ -274,9 +564,11 @@ static ssize_t beside_fd(void *arg)
 static ssize_t in_epoll(void *arg)
 {
 	struct brood_waitable mine = *(struct brood_waitable *)arg;
-	int epoll = epoll_create1(EPOLL_CLOEXEC), fd = one_fd(&mine), n, result = -EAGAIN;
+	int epoll = epoll_create1(EPOLL_CLOEXEC), fd, n, result = -EAGAIN;
 	struct epoll_event event = { .events = EPOLLIN };
 
+	begin_to_wait(&mine);
+	fd = one_fd(&mine);
 	if (fd < 0 || epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event))
 		return -EBADF;
 	do {
@@ -343,6 +635,8 @@ static bool set_up(void)
 		return fail("no object");
 	*shared_item = item;
 	victim = stepper_spawn(victim_body, NULL);
+	if (victim > 0 && job->behind)
+		job->behind(item.object);
 	return victim > 0 ? all_asleep() : fail("no victim");
 }
 
@@ -466,21 +760,10 @@ static bool record(void)
 	return right;
 }
 
-/* Of a loop's rounds the first and last are enough: whether point k is among those. */
-static bool among_rounds(size_t k)
-{
-	size_t before = 0, behind = 0;
-
-	for (size_t i = 0; i < k && before < options.rounds; i++)
-		before += trace.address[i] == trace.address[k];
-	for (size_t i = k + 1; i < trace.points && behind < options.rounds; i++)
-		behind += trace.address[i] == trace.address[k];
-	return !options.rounds || before < options.rounds || behind < options.rounds;
-}
-
 static void visit(void)
 {
 	unsigned long points_before = points, failures_before = failures;
+	bool *chosen;
 
 	if (!options_want(job->name, company->name))
 		return;
@@ -489,10 +772,12 @@ static void visit(void)
 		printf("FAILED %s, %s: %s\n", job->name, company->name, error);
 		failures++;
 	}
+	chosen = trace_choose(&trace, options.rounds);
 	for (size_t k = options.seed % options.stride;
 	     k < trace.points && failures_here < FAILURES_ENOUGH; k += options.stride)
-		if (among_rounds(k))
+		if (chosen[k])
 			play(k);
+	free(chosen);
 	printf("%-24s %-6s  instructions %5zu  points %6lu  failures %lu\n", job->name,
 	       company->name, trace.points - 1, points - points_before,
 	       failures - failures_before);
@@ -500,17 +785,66 @@ static void visit(void)
 }
 
 static const struct job jobs[] = {
-	{ "put", empty_queue, put, has_message, put, nothing, destroy_queue },
-	{ "put_many", empty_queue, put_both, has_message, put, nothing, destroy_queue },
-	{ "get", full_queue, get, has_room, get, nothing, destroy_queue },
-	{ "close", empty_queue, close_it, is_closed, close_it, nothing, destroy_queue },
-	{ "event set", clear_event, set, is_set, set, nothing, destroy_event },
-	{ "semaphore release", no_unit, release, has_unit, release, nothing, destroy_semaphore },
-	{ "wait", empty_queue, wait_late, NULL, put, nothing, destroy_queue },
-	{ "wait beside fd", empty_queue, wait_late_beside_fd, NULL, put, nothing, destroy_queue },
-	{ "queue_fd", empty_queue, open_fd, NULL, put, nothing, destroy_queue },
-	{ "queue_fd, empty", empty_queue, find_nothing, NULL, put, open_first, destroy_queue },
-	{ "queue_fd_close", empty_queue, close_fd, NULL, put, open_first, destroy_queue },
+	{ "put", empty_queue, put, has_message, put, nothing, destroy_queue, NULL },
+	{ "put_many", empty_queue, put_both, has_message, put, nothing, destroy_queue, NULL },
+	{ "get", full_queue, get, queue_has_room, get, nothing, destroy_queue, NULL },
+	{ "close", empty_queue, close_it, queue_is_closed, close_it, nothing, destroy_queue, NULL },
+	{ "event set", clear_event, set, is_set, set, nothing, destroy_event, NULL },
+	{ "semaphore release", no_unit, release, has_unit, release, nothing, destroy_semaphore,
+	  NULL },
+	{ "wait", empty_queue, wait_late, NULL, put, nothing, destroy_queue, NULL },
+	{ "wait beside fd", empty_queue, wait_late_beside_fd, NULL, put, nothing, destroy_queue,
+	  NULL },
+	{ "queue_fd", empty_queue, open_fd, NULL, put, nothing, destroy_queue, NULL },
+	{ "queue_fd, empty", empty_queue, find_nothing, NULL, put, open_first, destroy_queue,
+	  NULL },
+	{ "queue_fd_close", empty_queue, close_fd, NULL, put, open_first, destroy_queue, NULL },
+	{ "single put", empty_single, put, single_has_message, put, nothing, destroy_queue, NULL },
+	{ "single get", full_single, get, single_has_room, get, nothing, destroy_queue, NULL },
+	{ "single close", empty_single, close_it, single_is_closed, close_it, nothing,
+	  destroy_queue, NULL },
+	{ "single wait", empty_single, wait_late, NULL, put, nothing, destroy_queue, NULL },
+	{ "single queue_fd, empty", empty_single, find_nothing, NULL, put, open_first,
+	  destroy_queue, NULL },
+	{ "ring put", empty_ring, ring_put, ring_has_message, ring_put, nothing, destroy_ring,
+	  NULL },
+	{ "ring get", full_ring, ring_get, ring_has_room, ring_get, nothing, destroy_ring, NULL },
+	{ "ring close", empty_ring, ring_close, ring_is_closed, ring_close, nothing,
+	  destroy_ring, NULL },
+	{ "ring wait", empty_ring, wait_late, NULL, ring_put, nothing, destroy_ring, NULL },
+	{ "ring_fd", empty_ring, open_fd, NULL, ring_put, nothing, destroy_ring, NULL },
+	{ "ring_fd, empty", empty_ring, find_nothing, NULL, ring_put, open_first, destroy_ring,
+	  NULL },
+	{ "ring_fd_close", empty_ring, close_fd, NULL, ring_put, open_first, destroy_ring, NULL },
+	{ "ring_fd, full", full_ring, open_fd, NULL, ring_get, nothing, destroy_ring, NULL },
+	{ "conn send", empty_conn, conn_send, conn_has_message, conn_send, nothing,
+	  destroy_conn, NULL },
+	{ "conn recv", full_conn, conn_recv, conn_has_room, conn_recv, nothing, destroy_conn,
+	  NULL },
+	{ "conn close", empty_conn, conn_close, always, conn_close, open_other, destroy_conn,
+	  close_other },
+	{ "conn wait", empty_conn, wait_late, NULL, conn_send, nothing, destroy_conn, NULL },
+	{ "conn wait beside fd", empty_conn, wait_late_beside_fd, NULL, conn_send, nothing,
+	  destroy_conn, NULL },
+	{ "conn_fd", empty_conn, open_fd, NULL, conn_send, nothing, destroy_conn, NULL },
+	{ "conn_fd, empty", empty_conn, find_nothing, NULL, conn_send, open_first, destroy_conn,
+	  NULL },
+	{ "conn_fd_close", empty_conn, close_fd, NULL, conn_send, open_first, destroy_conn, NULL },
+	{ "conn_fd, full", full_conn, open_fd, NULL, conn_recv, nothing, destroy_conn, NULL },
+	{ "broadcast put", empty_broadcast, broadcast_put, broadcast_has_message, broadcast_put,
+	  nothing, destroy_broadcast, NULL },
+	{ "broadcast get", held_broadcast, broadcast_get, always, broadcast_get, hold_up,
+	  destroy_broadcast, NULL },
+	{ "broadcast unsubscribe", held_broadcast, broadcast_leave_it, always, broadcast_leave_it,
+	  hold_up, destroy_broadcast, NULL },
+	{ "broadcast close", empty_broadcast, broadcast_close, broadcast_is_closed,
+	  broadcast_close, nothing, destroy_broadcast, NULL },
+	{ "broadcast wait", empty_broadcast, wait_late, NULL, broadcast_put, subscribe_first,
+	  destroy_broadcast, NULL },
+	{ "broadcast_fd", empty_broadcast, open_fd, NULL, broadcast_put, subscribe_first,
+	  destroy_broadcast, NULL },
+	{ "broadcast_fd, empty", empty_broadcast, find_nothing, NULL, broadcast_put, open_first,
+	  destroy_broadcast, NULL },
 	{ .name = NULL },
 };
 

@@ -372,6 +372,41 @@ void trace_close(struct trace *trace)
 		trace->jump[k] = occurs_before(trace, k) ? trace->jump[k - 1] : k;
 }
 
+static const uint64_t *sorted;	/* the addresses that by_address compares */
+
+/* By address, and then by time. */
+static int by_address(const void *a, const void *b)
+{
+	const size_t x = *(const size_t *)a, y = *(const size_t *)b;
+
+	if (sorted[x] != sorted[y])
+		return sorted[x] < sorted[y] ? -1 : 1;
+	return x < y ? -1 : x > y;
+}
+
+bool *trace_choose(const struct trace *trace, size_t rounds)
+{
+	const uint64_t *address = trace->address;
+	size_t n = trace->points, first = 0;
+	size_t *order = malloc((n + 1) * sizeof *order);
+	bool *chosen = calloc(n + 1, 1);
+
+	if (!order || !chosen)
+		exit(99);
+	for (size_t i = 0; i < n; i++)
+		order[i] = i;
+	sorted = address;
+	qsort(order, n, sizeof *order, by_address);
+	for (size_t i = 0; i < n; i++) {
+		if (address[order[i]] != address[order[first]])
+			first = i;
+		chosen[order[i]] = !rounds || i - first < rounds || i + rounds >= n ||
+				   address[order[i + rounds]] != address[order[i]];
+	}
+	free(order);
+	return chosen;
+}
+
 void trace_free(struct trace *trace)
 {
 	free(trace->address);

@@ -101,6 +101,13 @@ const char *stepper_where(uint64_t address);
 void trace_note(struct trace *trace, uint64_t address);
 void trace_close(struct trace *trace);
 
+/*
+ * Which points are worth a visit when the rounds of a loop are alike: by point, whether it is among
+ * the first or last `rounds` executions of its instruction; 0 = all are. To be freed; exits with 99
+ * without memory.
+ */
+bool *trace_choose(const struct trace *trace, size_t rounds);
+
 void trace_free(struct trace *trace);
 
 #endif

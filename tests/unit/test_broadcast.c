@@ -152,8 +152,8 @@ START_TEST(test_batches)
 		ck_assert_int_eq(found[i], _i ? i + 1 : (i + 4) % 8);
 	ck_assert_int_eq(brood_broadcast_get_many(broadcast, in, 8, 0), -EAGAIN);
 	ck_assert_int_eq(brood_broadcast_lost(broadcast), _i ? 5 : 0);
-	ck_assert_int_eq(brood_broadcast_get_many(broadcast, in, 0, 0), 0);
-	ck_assert_int_eq(brood_broadcast_put_many(broadcast, out, 0, 0), 0);
+	ck_assert_int_eq(brood_broadcast_get_many(broadcast, in, 0, 0), -EINVAL);
+	ck_assert_int_eq(brood_broadcast_put_many(broadcast, out, 0, 0), -EINVAL);
 }
 END_TEST
 

@@ -41,6 +41,17 @@ static struct brood_buffer *make(void)
 	return buffer;
 }
 
+/* Loops: 0 of many producers and consumers, 1 of one and one. */
+static struct brood_queue *queue_of(uint32_t slots, int one)
+{
+	struct brood_queue *queue = brood_queue_create(&(struct brood_queue_opts){
+		.slots = slots, .max_bytes = BROOD_BUFFER_MESSAGE, .producers = (uint32_t)one,
+		.consumers = (uint32_t)one });
+
+	ck_assert_ptr_nonnull(queue);
+	return queue;
+}
+
 struct scene {
 	struct brood_queue *queue;
 	struct brood_buffer *buffer;
@@ -117,7 +128,7 @@ START_TEST(test_errors)
 {
 	struct brood_buffer *buffer = make();
 	struct brood_queue_opts joinable = { .slots = 2, .max_bytes = 16, .joinable = true };
-	struct brood_queue *queue = new_queue(2, 16);
+	struct brood_queue *queue = queue_of(2, _i);
 	struct brood_message message;
 
 	ck_assert_ptr_null(brood_buffer_create(NULL, 0));
@@ -146,7 +157,7 @@ END_TEST
 
 START_TEST(test_full_and_closed)
 {
-	struct brood_queue *queue = new_queue(1, 16);
+	struct brood_queue *queue = queue_of(1, _i);
 	struct brood_buffer *first, *second, *got;
 
 	mark();
@@ -169,7 +180,7 @@ END_TEST
 
 START_TEST(test_a_copy_is_no_reference)
 {
-	struct brood_queue *queue = new_queue(4, 16);
+	struct brood_queue *queue = queue_of(4, _i);
 	struct brood_buffer *buffer = make(), *got;
 	struct brood_message message;
 	char copy[16];
@@ -194,7 +205,7 @@ START_TEST(test_queue_destroyed)
 
 	ck_assert_int_eq(brood_buffer_release(make()), 0);
 	mark();
-	queue = new_queue(4, 16);
+	queue = queue_of(4, _i);
 	kept = make();
 	ck_assert_int_eq(brood_buffer_share(kept), 0);
 	ck_assert_int_eq(brood_queue_put_buffer(queue, make(), 0), 0);
@@ -226,7 +237,7 @@ static int consume(void *arg)
 
 START_TEST(test_handed_over)
 {
-	struct scene *scene = scene_of(new_queue(8, 16));
+	struct scene *scene = scene_of(queue_of(8, _i));
 	pid_t child;
 
 	mark();
@@ -262,7 +273,7 @@ static int hold_and_die(void *arg)
 
 START_TEST(test_the_dead_own_nothing)
 {
-	struct scene *scene = scene_of(new_queue(8, 16));
+	struct scene *scene = scene_of(queue_of(8, _i));
 	struct brood_buffer *second, *got = NULL;
 	pid_t child;
 
@@ -271,6 +282,7 @@ START_TEST(test_the_dead_own_nothing)
 	second = make();
 	ck_assert_int_eq(brood_queue_put_buffer(scene->queue, scene->buffer, 0), 0);
 	ck_assert_int_eq(brood_queue_put_buffer(scene->queue, second, 0), 0);
+	ck_assert_int_eq(brood_queue_producer_end(scene->queue), 0);
 	child = start(hold_and_die, scene);
 	while (!atomic_load(&scene->ready))
 		ck_assert_int_eq(waitpid(child, NULL, WNOHANG), 0);
@@ -309,7 +321,7 @@ static int juggle(void *arg)
 
 START_TEST(test_storm_of_deaths)
 {
-	struct scene *scene = scene_of(new_queue(4, 16));
+	struct scene *scene = scene_of(queue_of(4, _i));
 	struct brood_buffer *buffer;
 	pid_t children[3];
 	unsigned int seen;
@@ -328,6 +340,7 @@ START_TEST(test_storm_of_deaths)
 		kill_child(children[i]);
 	while (brood_queue_get_buffer(scene->queue, &buffer, brood_ms(5)) == 0)
 		ck_assert_int_eq(brood_buffer_release(buffer), 0);
+	ck_assert_int_eq(brood_queue_producer_begin(scene->queue), 0);
 	nothing_is_left();
 }
 END_TEST
@@ -341,12 +354,12 @@ int main(void)
 	tcase_add_test(owners, test_one_owner);
 	tcase_add_test(owners, test_shares);
 	tcase_add_test(owners, test_a_forked_child_has_none);
-	tcase_add_test(owners, test_errors);
-	tcase_add_test(queues, test_full_and_closed);
-	tcase_add_test(queues, test_a_copy_is_no_reference);
-	tcase_add_test(queues, test_queue_destroyed);
-	tcase_add_test(queues, test_handed_over);
-	tcase_add_test(deaths, test_the_dead_own_nothing);
-	tcase_add_test(deaths, test_storm_of_deaths);
+	tcase_add_loop_test(owners, test_errors, 0, 2);
+	tcase_add_loop_test(queues, test_full_and_closed, 0, 2);
+	tcase_add_loop_test(queues, test_a_copy_is_no_reference, 0, 2);
+	tcase_add_loop_test(queues, test_queue_destroyed, 0, 2);
+	tcase_add_loop_test(queues, test_handed_over, 0, 2);
+	tcase_add_loop_test(deaths, test_the_dead_own_nothing, 0, 2);
+	tcase_add_loop_test(deaths, test_storm_of_deaths, 0, 2);
 	return run_cases("buffer", owners, queues, deaths, NULL);
 }

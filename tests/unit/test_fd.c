@@ -166,6 +166,44 @@ IN_A_CHILD(close_and_destroy_ring)
 	return 0;
 }
 
+struct pair {
+	struct brood_queue *watched, *other;
+};
+
+static int close_and_wake(void *arg)
+{
+	const struct pair *pair = arg;
+
+	must(put_number(pair->watched, 1, 0) == 0);
+	while (brood_queue_empty(pair->watched) != 1)
+		usleep(100);
+	must(until_asleep(getppid()));
+	must(brood_queue_close(pair->watched) == 0);
+	usleep(2000);		/* it looks, and sleeps again */
+	must(until_asleep(getppid()));
+	must(put_number(pair->other, 1, 0) == 0);
+	for (;;)		/* its end would ring as well */
+		pause();
+}
+
+/* What makes all look finds it asleep by futex, for something else: then it is told as well. */
+IN_A_CHILD(it_rings_though_the_owner_sleeps_elsewhere)
+{
+	struct pair pair = { new_queue(8, 8), new_queue(8, 8) };
+	int fd = brood_queue_fd(pair.watched, BROOD_READABLE);
+	pid_t pid = start(close_and_wake, &pair);
+	bool rings;
+
+	must(unused == NULL && readable(fd, 1000));
+	while (readable(fd, 0))		/* it has joined, too */
+		get_number(pair.watched, 0);
+	must(get_number(pair.other, BROOD_FOREVER) == 1);
+	rings = readable(fd, 100);
+	kill_child(pid);
+	must(rings && get_number(pair.watched, 0) == -EPIPE);
+	return 0;
+}
+
 static int lease_and_wait(void *queue)
 {
 	struct brood_message message = { 0 };
@@ -176,6 +214,25 @@ static int lease_and_wait(void *queue)
 }
 
 /* Nobody else is there to notice it: the pidfd does. */
+/* A notifier was stopped between counting its alarm and ringing it, and we looked meanwhile. */
+IN_A_CHILD(a_late_alarm_does_not_stay)
+{
+	struct brood_queue *queue = new_queue(8, 8);
+	int fd = brood_queue_fd(queue, BROOD_READABLE), in_vain = 0;
+	struct brood__member *entry;
+	struct brood__here here;
+
+	must(unused == NULL && brood__here(queue, &here) == 0);
+	entry = &here.members->table[brood__token_id(here.token)];
+	atomic_fetch_add(&entry->alarms, 1);
+	must(get_number(queue, 0) == -EAGAIN);
+	brood__doorbell_ring(atomic_load(&entry->bell), 0);
+	while (readable(fd, 0) && in_vain++ < 10)
+		must(get_number(queue, 0) == -EAGAIN);
+	must(in_vain <= 2);
+	return 0;
+}
+
 IN_A_CHILD(a_death_rings)
 {
 	struct brood_queue *queue = new_queue(8, 8);
@@ -360,6 +417,8 @@ int main(void)
 	tcase_add_test(tests, a_producer_pays_only_while_it_is_armed);
 	tcase_add_test(tests, a_wait_does_not_disarm);
 	tcase_add_test(tests, close_and_destroy_ring);
+	tcase_add_test(tests, it_rings_though_the_owner_sleeps_elsewhere);
+	tcase_add_test(tests, a_late_alarm_does_not_stay);
 	tcase_add_test(tests, a_death_rings);
 	tcase_add_test(tests, ends_with_the_thread_and_is_not_inherited);
 	tcase_add_test(tests, errors);

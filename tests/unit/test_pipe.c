@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Pipes and their connections: what Python promises of them, and what a death leaves. */
+#include "queue/pipe.h"
 #include "support.h"
 
 static struct brood_pipe *new_pipe(size_t bytes, bool simplex)
@@ -518,6 +519,72 @@ static int recv_many(void *arg)
 	return 0;
 }
 
+static int send_short_long_short(void *arg)
+{
+	struct scene *scene = arg;
+
+	must(send_seeded(scene->end[1], 100, 1, 0) == 0);
+	atomic_store(&scene->stage, 1);
+	must(send_seeded(scene->end[1], scene->length, 2, BROOD_FOREVER) == 0);
+	must(send_seeded(scene->end[1], 50, 3, BROOD_FOREVER) == 0);
+	return 0;
+}
+
+/* As one that is within recv of the first message. */
+static int hold_first(void *arg)
+{
+	struct scene *scene = arg;
+	struct taking taking = { .room = SIZE_MAX, .tags = 1 };
+	struct conn_call call;
+	struct bytes ring;
+
+	must(brood__conn_enter(scene->end[0], &call) == 0);
+	must(brood__conn_ring(&call, 0, &ring) == 0);
+	must(brood__bytes_take(&ring, &taking) == 0);
+	atomic_store(&scene->stage, 2);
+	pause();
+	return 1;
+}
+
+/* Within the second message first, with room for it. */
+static int receive_all_three(void *arg)
+{
+	struct scene *scene = arg;
+	unsigned char *data = malloc(scene->length), *first = bytes_of(100, 1);
+
+	must(brood_conn_recv(scene->end[0], data, scene->length, BROOD_FOREVER) == 100);
+	must(memcmp(data, first, 100) == 0);
+	free(first);
+	free(data);
+	must(receives(scene->end[0], scene->length, 2, BROOD_FOREVER));
+	must(receives(scene->end[0], 50, 3, BROOD_FOREVER));
+	return 0;
+}
+
+/* What another receiver had comes back in the middle of a message in pieces. */
+START_TEST(a_message_comes_back_within_another)
+{
+	struct scene *scene = new_scene(4096, true);
+	pid_t sender, holder, receiver;
+
+	scene->length = 20000;
+	sender = start(send_short_long_short, scene);
+	while (atomic_load(&scene->stage) < 1)
+		usleep(100);
+	ck_assert(until_asleep(sender));
+	ck_assert_int_eq(kill(sender, SIGSTOP), 0);
+	holder = start(hold_first, scene);
+	while (atomic_load(&scene->stage) < 2)
+		usleep(100);
+	receiver = start(receive_all_three, scene);
+	ck_assert(until_asleep(receiver));	/* for the next piece */
+	kill_child(holder);
+	ck_assert_int_eq(kill(sender, SIGCONT), 0);
+	ck_assert_int_eq(end_of(sender), 0);
+	ck_assert_int_eq(end_of(receiver), 0);
+}
+END_TEST
+
 START_TEST(many_senders_and_receivers)
 {
 	struct scene *scene = new_scene(1500, true), *parts[2];
@@ -641,6 +708,7 @@ int main(void)
 	tcase_add_loop_test(deaths, half_a_message_is_dropped, 0, 3);
 	tcase_add_test(deaths, a_receiver_forgets_half_a_message);
 	tcase_add_loop_test(deaths, receivers_die_within_messages, 0, 2);
+	tcase_add_test(deaths, a_message_comes_back_within_another);
 	tcase_add_test(others, many_senders_and_receivers);
 	tcase_add_test(others, calls_on_what_is_no_connection);
 	tcase_add_test(others, found_by_its_name);
