@@ -297,7 +297,7 @@ static unsigned long storm(int64_t end)
 
 		brood_process_kill(worker[i]);
 		if (!bury(i, -SIGKILL)) {
-			log_verdict();
+			log_verdict(0);
 			exit(1);
 		}
 		start(i);
@@ -391,5 +391,5 @@ int main(int argc, char **argv)
 	alarm((unsigned)seconds * 2 + 30);
 	right = run(true, seconds) && run(false, seconds);
 	printf("longest stall %.1f ms\n", (double)longest_stall / 1e6);
-	return !log_verdict() && right && longest_stall < STALL_LIMIT ? 0 : 1;
+	return !log_verdict(0) && right && longest_stall < STALL_LIMIT ? 0 : 1;
 }

@@ -11,6 +11,7 @@
  *	HELD	a consumer has it now, or had it when it died
  *	ENDING	that consumer is in the call that acknowledges it
  *	DONE	that call has returned
+ *	MAYBE	a call of a consumer that died may have had it, and acknowledged it
  *
  * So a message that is HELD at the end by nobody alive was lost with its consumer, one that comes
  * after DONE, or after GOT without the flag, is a double, and so on. A kill may fall between a call
@@ -40,10 +41,11 @@ struct payload {
 struct consumer {
 	_Atomic uint8_t *held[BATCH];
 	unsigned n;
+	bool unordered;		/* what the dead had comes later, and without a flag */
 	int64_t last[PLACES];
 };
 
-/* Make the shared records, before any worker is forked. */
+/* Make the shared records anew, before any worker is forked. */
 bool log_start(void);
 
 void log_fault(enum fault fault, uint32_t place, uint32_t number, long detail);
@@ -62,7 +64,15 @@ void log_got(struct consumer *consumer, const void *payload, size_t length, bool
 void log_ending(struct consumer *consumer, unsigned from, unsigned n);
 void log_done(struct consumer *consumer, unsigned from, unsigned n);
 
-/* When everything has been drained: look for what is lost. Prints the figures; faults found. */
-uint64_t log_verdict(void);
+/* The same in one, of a call that acknowledges by itself. */
+void log_taken(struct consumer *consumer, const void *payload, size_t length, bool flagged);
+/* A consumer has died in such a call, and this was where the call copies to. */
+void log_maybe(uint32_t place, uint32_t number);
+
+/*
+ * When everything has been drained: look for what is lost, of which so many are excused. Prints the
+ * figures; faults found.
+ */
+uint64_t log_verdict(uint64_t excused);
 
 #endif

@@ -4,7 +4,8 @@
  * at random and replaced as fast as that goes. Messages carry numbers; a new producer goes on
  * behind the last number that the queue can have, which its predecessor noted before the call. So
  * the consumers must see each number once, or again with the flag, and may miss only those
- * that were noted, but whose put had not returned. At the end nothing has leaked.
+ * that were noted, but whose put had not returned. At the end the queue is destroyed, and nothing
+ * is left (storm_end.h).
  *
  *	takeover [seconds]	10 when not given
  */
@@ -20,6 +21,8 @@
 
 #include <brood/process.h>
 #include <brood/queue.h>
+
+#include "storm_end.h"
 
 enum { SLOTS = 32, BATCH = 8, WORKERS = 2 };
 
@@ -252,7 +255,8 @@ static bool full_capacity(void)
 int main(int argc, char **argv)
 {
 	int seconds = argc > 1 ? atoi(argv[1]) : 10;
-	struct brood_segment_info before, after;
+	struct brood_queue *known;
+	struct left before;
 	unsigned long kills = 0;
 	int64_t last = -1;
 	bool right;
@@ -261,24 +265,21 @@ int main(int argc, char **argv)
 		       -1, 0);
 	record = mmap(NULL, NUMBERS, PROT_READ | PROT_WRITE,
 		      MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	known = brood_queue_create(&(struct brood_queue_opts){ .slots = 1, .max_bytes = 8 });
+	if (control == MAP_FAILED || (void *)record == MAP_FAILED || !known)
+		return 99;
+	before = end_look(NULL, known);
 	queue = brood_queue_create(&(struct brood_queue_opts){ .slots = SLOTS,
 			.max_bytes = sizeof(struct payload), .producers = 1, .consumers = 1 });
-	if (control == MAP_FAILED || (void *)record == MAP_FAILED || !queue)
+	if (!queue)
 		return 99;
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	alarm((unsigned)seconds + 60);
-	brood_queue_count(queue);
-	brood_segment_stat(NULL, &before);
 	right = storm(brood_now() + seconds * 1000000000ll, &kills);
 	while (right && take(0, &last) == 0)
 		;
 	printf("%lu kills in %d s\n", kills, seconds);
 	right = right && verdict() && full_capacity();
-	brood_queue_count(queue);
-	brood_segment_stat(NULL, &after);
-	printf("members %u (%u), not swept %u, bytes used %zu (%zu)\n", after.members,
-	       before.members, after.dead, after.bytes_used, before.bytes_used);
-	right = right && after.members == before.members && !after.dead &&
-		after.bytes_used == before.bytes_used;
-	return brood_queue_destroy(queue) == 0 && right ? 0 : 1;
+	right = brood_queue_destroy(queue) == 0 && right;
+	return end_is_clean(NULL, known, &before) && right ? 0 : 1;
 }
