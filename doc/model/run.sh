@@ -77,7 +77,8 @@ caught() {
 	failed=$((failed + 1))
 }
 
-# What each member calls, as swap_ring_state.pml has it: 1 put, 2 get, 4 lease, 8 reserve, 16 close.
+# What each member calls: of the swap ring, as swap_ring_state.pml has it, 1 put, 2 get, 4 lease,
+# 8 reserve, 16 close; of the ring of bytes 1 put, 2 get, 4 abort, 8 close.
 calls() {
 	echo "-DOPS1=$1 -DOPS2=$2 -DOPS3=$3"
 }
@@ -97,6 +98,12 @@ roles() {
 	holds ring.close swap_ring -DR=1 -DNPUT=1 -DKILLS=2 $(calls 17 2 18)
 	holds ring.hints swap_ring -DHINTS=1 -DR=2 -DNPUT=3 -DKILLS=0 $(calls 3 1 2)
 	holds ring.hints-death swap_ring -DHINTS=1 -DR=1 -DNPUT=2 -DKILLS=1 $(calls 3 1 2)
+	holds bytes.readers bytes_ring -DADVANCES=1 -DNPUT=3 -DTRIES=0 -DKILLS=0 $(calls 1 2 2)
+	holds bytes.producers bytes_ring -DADVANCES=1 -DNPUT=2 -DTRIES=1 -DKILLS=0 $(calls 1 1 2)
+	holds bytes.death bytes_ring -DNPUT=2 -DTRIES=0 -DKILLS=1 $(calls 1 2 2)
+	holds bytes.two-deaths bytes_ring -DNPUT=1 -DTRIES=1 -DKILLS=2 $(calls 1 2 2)
+	holds bytes.abort bytes_ring -DSHORTEST=2 -DNPUT=2 -DTRIES=1 -DKILLS=1 $(calls 1 5 2)
+	holds bytes.close bytes_ring -DSHORTEST=2 -DNPUT=2 -DTRIES=1 -DKILLS=1 $(calls 1 2 8)
 	holds member member
 	holds wait wait -DNPUT=1
 	holds wait.two-messages wait -DKILLS=0
@@ -133,6 +140,15 @@ roles() {
 	caught swap_ring SWEEP_ORDER -DR=1 -DNPUT=1 -DKILLS=2 $(calls 1 2 2)
 	caught swap_ring STALE_WANT -DR=1 -DNPUT=1 -DKILLS=1 $(calls 9 3 2)
 	caught swap_ring CLOSED -DR=1 -DNPUT=1 -DKILLS=1 $(calls 1 18 2)
+	for bug in AGAIN_ONCE PASSES_THE_DEAD NOT_COUNTED ONLY_IF_FOUND NOTE_LAST; do
+		caught bytes_ring $bug -DNPUT=1 -DTRIES=1 -DKILLS=2 $(calls 1 2 2)
+	done
+	for bug in HEAD_STORED HEAD_ONCE RELEASE_FIRST; do
+		caught bytes_ring $bug -DADVANCES=1 -DNPUT=3 -DTRIES=0 -DKILLS=0 $(calls 1 2 2)
+	done
+	caught bytes_ring FULL_BEHIND -DADVANCES=1 -DNPUT=2 -DTRIES=0 -DKILLS=0 $(calls 1 1 2)
+	caught bytes_ring NO_SPARE -DADVANCES=1 -DNPUT=3 -DTRIES=1 -DKILLS=0 $(calls 1 2 8)
+	caught bytes_ring OWNER_LOOK -DSHORTEST=2 -DNPUT=2 -DTRIES=0 -DKILLS=1 $(calls 1 1 2)
 	for bug in LATER_CLAIM NO_SECOND_LOOK NO_INCARNATION FREED_FIRST FREED_APART; do
 		caught member $bug -DLEAVES=0
 	done
