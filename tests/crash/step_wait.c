@@ -537,7 +537,7 @@ static void nothing(void *object)
 static ssize_t greet(void *unused)
 {
 	(void)unused;
-	return brood_alloc(NULL, 1) ? 0 : -EIO;
+	return brood_free(NULL, brood_alloc(NULL, 1));
 }
 
 static ssize_t on_futex(void *arg)
@@ -850,7 +850,9 @@ static const struct job jobs[] = {
 
 int main(int argc, char **argv)
 {
-	const struct brood_segment_opts opts = { .bytes = 16u << 20, .members = CREW_MEMBERS };
+	/* Room to spare: the last victim may still be being swept by one of the crew. */
+	const struct brood_segment_opts opts = { .bytes = 16u << 20,
+						 .members = 2 * CREW_MEMBERS };
 	int status = options_start(argc, argv, 2);
 
 	if (status)
