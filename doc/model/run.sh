@@ -78,7 +78,8 @@ caught() {
 }
 
 # What each member calls: of the swap ring, as swap_ring_state.pml has it, 1 put, 2 get, 4 lease,
-# 8 reserve, 16 close; of the ring of bytes 1 put, 2 get, 4 abort, 8 close.
+# 8 reserve, 16 close; of the ring of bytes 1 put, 2 get, 4 abort, 8 close; of the
+# others as they say.
 calls() {
 	echo "-DOPS1=$1 -DOPS2=$2 -DOPS3=$3"
 }
@@ -104,6 +105,28 @@ roles() {
 	holds bytes.two-deaths bytes_ring -DNPUT=1 -DTRIES=1 -DKILLS=2 $(calls 1 2 2)
 	holds bytes.abort bytes_ring -DSHORTEST=2 -DNPUT=2 -DTRIES=1 -DKILLS=1 $(calls 1 5 2)
 	holds bytes.close bytes_ring -DSHORTEST=2 -DNPUT=2 -DTRIES=1 -DKILLS=1 $(calls 1 2 8)
+	holds pipe pipe -DSENDS1=122
+	holds pipe.room pipe -DCAP=2 -DKILLS=2
+	holds pipe.two-deaths pipe -DPIECES=3 -DKILLS=2 -DRECVS=2
+	holds pipe.three-pieces pipe -DPIECES=3 -DSENDS1=122
+	holds pipe.timeouts pipe -DCAP=2 -DTIMEOUTS=1 -DSENDS1=122
+	holds pipe.turns pipe -DRECEIVERS=3 -DKILLS=0 -DSENDS1=211
+	holds pipe.senders pipe -DSENDS2=2 -DRECVS=2
+	holds broadcast broadcast -DNPUT=3 -DKILLS=1 -DTRIES=2 $(calls 1 2 2)
+	holds broadcast.two-deaths broadcast -DNPUT=2 -DKILLS=2 -DTRIES=1 $(calls 1 2 3)
+	holds broadcast.ends broadcast -DNPUT=3 -DKILLS=1 -DTRIES=2 -DCOUNTS=1 $(calls 13 50 1)
+	holds broadcast.spare-slot broadcast -DCAPACITY=1 -DNPUT=3 -DKILLS=1 -DTRIES=1 $(calls 5 18 7)
+	holds broadcast.lossy broadcast -DLOSSY=1 -DNPUT=3 -DKILLS=1 -DTRIES=2 -DCOUNTS=1 $(calls 13 34 1)
+	holds broadcast.lossy-one-slot broadcast -DLOSSY=1 -DRING=1 -DNPUT=3 -DKILLS=1 -DTRIES=1 -DCOUNTS=1 \
+		$(calls 1 34 7)
+	holds single.producers single -DNPUT=3 -DKILLS=1 -DTRIES=1 $(calls 1 2 1)
+	holds single.consumers single -DNPUT=3 -DKILLS=1 -DTRIES=0 $(calls 1 2 6)
+	holds single.two-deaths single -DNPUT=2 -DKILLS=2 -DTRIES=1 $(calls 65 134 3)
+	holds single.reserve single -DR=2 -DNPUT=3 -DKILLS=1 -DTRIES=1 $(calls 33 134 33)
+	holds single.count single -DNPUT=4 -DKILLS=0 -DTRIES=1 -DCOUNTS=1 $(calls 1 2 16)
+	holds single.count-death single -DNPUT=2 -DKILLS=1 -DTRIES=0 -DCOUNTS=1 $(calls 1 6 16)
+	holds single.close single -DNPUT=2 -DKILLS=1 -DTRIES=1 -DCOUNTS=1 $(calls 1 2 24)
+	holds single.close-count single -DNPUT=2 -DKILLS=1 -DCOUNTS=1 $(calls 1 8 16)
 	holds member member
 	holds wait wait -DNPUT=1
 	holds wait.two-messages wait -DKILLS=0
@@ -149,6 +172,42 @@ roles() {
 	caught bytes_ring FULL_BEHIND -DADVANCES=1 -DNPUT=2 -DTRIES=0 -DKILLS=0 $(calls 1 1 2)
 	caught bytes_ring NO_SPARE -DADVANCES=1 -DNPUT=3 -DTRIES=1 -DKILLS=0 $(calls 1 2 8)
 	caught bytes_ring OWNER_LOOK -DSHORTEST=2 -DNPUT=2 -DTRIES=0 -DKILLS=1 $(calls 1 1 2)
+	for bug in LOOKS_LAST FROM_THE_HEAD ASKS_BY_STORE LOOKS_ONLY LOOKS_FROM_HINT; do
+		caught pipe $bug
+	done
+	caught pipe NEVER_ASKS -DCAP=2
+	caught pipe NO_NUMBER -DCAP=4 -DSENDS1=122
+	caught pipe GIVES_UP_SILENTLY -DCAP=2 -DTIMEOUTS=1 -DKILLS=0
+	caught pipe TURN_IS_KEPT -DRECEIVERS=3 -DKILLS=0 -DSENDS1=211
+	for bug in TAIL_STORED NO_INCARNATION; do
+		caught broadcast $bug -DNPUT=2 -DKILLS=1 -DTRIES=1 $(calls 1 1 2)
+	done
+	for bug in NEWCOMER_ONCE OWNER_LAST STAMP_FIRST CURSOR_FIRST; do
+		caught broadcast $bug -DRING=1 -DNPUT=3 -DKILLS=0 -DTRIES=2 $(calls 1 2 0)
+	done
+	caught broadcast DEAD_COUNT -DRING=1 -DNPUT=2 -DKILLS=1 -DTRIES=1 $(calls 1 2 0)
+	for bug in NO_ODD NO_SECOND_LOOK; do
+		caught broadcast $bug -DLOSSY=1 -DRING=1 -DNPUT=2 -DKILLS=0 -DTRIES=1 $(calls 1 2 0)
+	done
+	caught broadcast OVERTAKEN -DLOSSY=1 -DRING=1 -DNPUT=3 -DKILLS=0 -DCOUNTS=1 $(calls 1 34 0)
+	for bug in CLOSED_LATE CLOSED_BY_ANYBODY; do
+		caught broadcast $bug -DNPUT=2 -DKILLS=0 -DTRIES=2 $(calls 5 2 4)
+	done
+	for bug in TAIL_STORED NO_INCARNATION RUN_LEFT; do
+		caught single $bug -DNPUT=3 -DKILLS=1 -DTRIES=1 $(calls 1 1 2)
+	done
+	caught single SHOWN_LATE -DNPUT=1 -DKILLS=1 -DTRIES=0 $(calls 1 2 2)
+	for bug in HEADER_FIRST HEAD_FIRST; do
+		caught single $bug -DR=1 -DNPUT=2 -DKILLS=0 -DTRIES=1 $(calls 1 2 0)
+	done
+	for bug in END_STORED PUT_NO_LOOK GET_NO_LOOK; do
+		caught single $bug -DNPUT=2 -DKILLS=0 -DTRIES=1 $(calls 1 2 8)
+	done
+	caught single OVERTAKEN -DNPUT=4 -DKILLS=0 -DTRIES=1 -DCOUNTS=1 $(calls 1 2 16)
+	caught single COUNT_OPEN -DNPUT=2 -DKILLS=0 -DCOUNTS=1 $(calls 1 8 16)
+	for bug in LEASE_SHOWN HEAD_FIRST_AGAIN; do
+		caught single $bug -DNPUT=2 -DKILLS=1 -DTRIES=0 -DCOUNTS=1 $(calls 1 6 16)
+	done
 	for bug in LATER_CLAIM NO_SECOND_LOOK NO_INCARNATION FREED_FIRST FREED_APART; do
 		caught member $bug -DLEAVES=0
 	done

@@ -6,20 +6,23 @@
  * header, and then MORE until all is there; so a receiver can take the first piece while the sender
  * waits for room. Pieces of one message have no others among them:
  *
- *	sender     0 or gone -> me   CAS, for the time of each send; 0 when it is done
+ *	sender     0 or gone -> me   CAS, for the time of each send; then 0; each with a number
  *	receiver   0 or gone -> me   CAS, for the time of a message in pieces
  *
  * FIRST and MORE are taken by the receiver alone; WHOLE by anybody. All are taken in the order of
  * the ring, so what comes behind the pieces waits for them.
  *
- * A sender that dies, or gives up in time, leaves FIRST and perhaps some MORE, and its token is no
- * longer the sender, or is gone. The receiver within such a message sees that, having looked once more,
- * or finds another FIRST or a WHOLE where MORE should be: it forgets the message and begins again. It
- * looks behind its last piece only: a WHOLE before that may have come back from a dead receiver. If that
- * is so and the sender is not done, the receiver forgets the message too, and says so in the sender's
- * word, by the CAS that the sender's last one competes with: so the sender begins again, or all is there.
- * Who comes
- * later drops a FIRST whose rest is not there and will not come, and a MORE that has no FIRST before it.
+ * A sender that dies, or gives up in time, leaves FIRST and perhaps some MORE, and its token is
+ * no longer the sender, or is gone. The receiver within such a message sees that, having looked
+ * once more, or finds another FIRST or a WHOLE where MORE should be: it forgets the message and
+ * begins again. It looks behind its last piece only: a WHOLE before that may have come back from
+ * a dead receiver. If that is so and the sender is not done, the receiver forgets the message
+ * too, and says so in the sender's word, by the CAS that the sender's last one competes with: so
+ * the sender begins again, or all is there. The number there is another for each message whose
+ * FIRST has gone, and FIRST has it too: so a receiver that was stopped before that CAS does not
+ * ask for the message again when its sender is at the next. The number is cut; but FIRST is a
+ * quarter of the ring, and the receiver stays where it is meanwhile. Who comes later drops a
+ * FIRST whose rest is not there and will not come, and a MORE that has no FIRST before it.
  *
  * A receiver that dies holds one piece: that comes again, as in any ring. If it was FIRST, the next
  * receiver gets the whole message. If it was MORE, or none, the rest is dropped: the
@@ -50,6 +53,8 @@ enum { WHOLE, FIRST, MORE };
 /* Beside a sender's token. */
 #define SENDER_AGAIN 1ull	/* the receiver has forgotten what it has got: begin again */
 #define SENDER_DONE 2ull	/* all is sent */
+#define SENDER_NUMBER 0xfffcull	/* of its message in pieces; of the next one, when nobody sends */
+#define SENDER_NEXT 4ull
 
 struct header {			/* of FIRST */
 	uint64_t total;
@@ -65,6 +70,8 @@ struct transfer {			/* not zeroed first: that is half of the time of a call */
 	/* sending */
 	size_t length;		/* of the piece at hand */
 	struct place place;
+	uint64_t word;		/* the sender's, while that is the caller */
+	uint64_t word_after;
 	/* receiving */
 	int (*attempt)(struct transfer *transfer);
 	size_t room;
@@ -148,7 +155,9 @@ static struct brood__wait turn(const struct transfer *t, struct brood__waitlist 
 
 static bool free_for_me(const struct transfer *t, uint64_t word)
 {
-	return !word || word == t->call.token || brood__token_gone(members_of(t), word);
+	uint64_t token = word & BROOD__TOKEN_MASK;
+
+	return !token || token == t->call.token || brood__token_gone(members_of(t), token);
 }
 
 /* V2 */
@@ -156,14 +165,15 @@ static bool become(const struct transfer *t, _Atomic uint64_t *who, uint64_t *be
 {
 	*before = atomic_load_explicit(who, memory_order_relaxed);
 	return free_for_me(t, *before) &&
-	       atomic_compare_exchange_strong_explicit(who, before, t->call.token,
+	       atomic_compare_exchange_strong_explicit(who, before, t->call.token |
+						       (*before & SENDER_NUMBER),
 						       memory_order_acq_rel, memory_order_relaxed);
 }
 
-static void give_up(const struct transfer *t, _Atomic uint64_t *who, struct brood__waitlist *list,
-		    struct brood__waitlist *of_ring)
+static void give_up(const struct transfer *t, _Atomic uint64_t *who, uint64_t after,
+		    struct brood__waitlist *list, struct brood__waitlist *of_ring)
 {
-	atomic_store_explicit(who, 0, memory_order_release);	/* V2 */
+	atomic_store_explicit(who, after, memory_order_release);	/* V2 */
 	atomic_signal_fence(memory_order_seq_cst);	/* W7 */
 	if (brood__unlikely(brood__waitlist_any(list) || brood__waitlist_any(of_ring))) {
 		brood__notify(members_of(t), list);
@@ -173,7 +183,8 @@ static void give_up(const struct transfer *t, _Atomic uint64_t *who, struct broo
 
 static void no_sender(const struct transfer *t)
 {
-	give_up(t, &t->direction->sender, &t->direction->senders, &t->bytes.ring->writers);
+	give_up(t, &t->direction->sender, t->word_after, &t->direction->senders,
+		&t->bytes.ring->writers);
 }
 
 /* ---- send ---- */
@@ -187,7 +198,11 @@ static ssize_t try_sender(void *arg)
 		return -ESTALE;
 	if (brood__unlikely(!brood__conn_held(&t->call, !t->call.end)))
 		return -EPIPE;
-	return become(t, &t->direction->sender, &before) ? 0 : -EAGAIN;
+	if (!become(t, &t->direction->sender, &before))
+		return -EAGAIN;
+	t->word_after = before & SENDER_NUMBER;
+	t->word = t->call.token | t->word_after;
+	return 0;
 }
 
 static ssize_t try_room(void *arg)
@@ -229,7 +244,7 @@ static int send_whole(struct transfer *t, const void *data, size_t length)
 /* All is sent: false if the receiver has asked to begin again; it cannot any more. */
 static bool is_sent(const struct transfer *t)
 {
-	uint64_t sender = t->call.token;
+	uint64_t sender = t->word;
 
 	return atomic_compare_exchange_strong_explicit(&t->direction->sender, &sender,	/* V2 */
 						       sender | SENDER_DONE, memory_order_acq_rel,
@@ -239,16 +254,16 @@ static bool is_sent(const struct transfer *t)
 /* Whether the receiver has forgotten what it has got. */
 static bool is_asked_again(const struct transfer *t)
 {
-	uint64_t asked = t->call.token | SENDER_AGAIN;
+	uint64_t asked = t->word | SENDER_AGAIN;
 
-	return atomic_compare_exchange_strong_explicit(&t->direction->sender, &asked, t->call.token,
+	return atomic_compare_exchange_strong_explicit(&t->direction->sender, &asked, t->word,
 						       memory_order_acq_rel, memory_order_relaxed);
 }
 
 static int send_pieces(struct transfer *t, const char *data, size_t length)
 {
 	const size_t most = (t->bytes.granules + PIECE_SHARE - 1) / PIECE_SHARE * GRANULE;
-	struct header header = { length, t->call.token };
+	struct header header = { length, t->word };
 	size_t before = sizeof(header), sent = 0;
 
 	while (sent < length || !is_sent(t)) {
@@ -268,6 +283,7 @@ static int send_pieces(struct transfer *t, const char *data, size_t length)
 		to = bytes_at(&t->bytes, t->place.position);
 		memcpy(to, &header, before);
 		memcpy(to + before, data + sent, n);
+		t->word_after = (t->word + SENDER_NEXT) & SENDER_NUMBER;
 		brood__bytes_append(&t->bytes, &t->place, before ? FIRST : MORE, before + n);
 		sent += n;
 		before = 0;
@@ -345,7 +361,7 @@ static void look_from_head(const struct transfer *t)
 
 static void no_receiver(const struct transfer *t)
 {
-	give_up(t, &t->direction->receiver, &t->direction->receivers, &t->bytes.ring->readers);
+	give_up(t, &t->direction->receiver, 0, &t->direction->receivers, &t->bytes.ring->readers);
 }
 
 /* Whether the sender of the message at hand is still at it. */
@@ -354,8 +370,7 @@ static bool is_sending(const struct transfer *t)
 	uint64_t sender = atomic_load_explicit(&t->direction->sender, memory_order_acquire); /* V2 */
 
 	/* We are not sending: an enemy may say so, and we should wait for ourselves. */
-	return sender && sender == t->header.sender && sender != t->call.token &&
-	       !brood__token_gone(members_of(t), sender);
+	return sender == t->header.sender && !free_for_me(t, sender);
 }
 
 /* A FIRST at the front whose rest will not come. */
@@ -552,6 +567,16 @@ static ssize_t try_turn(void *arg)
 						   memory_order_acquire)) ? 0 : -EAGAIN;
 }
 
+/*
+ * Who is woken for its turn may find a short message, and leave without having been the receiver:
+ * then it tells the next.
+ */
+static void pass_turn(const struct transfer *t)
+{
+	if (!atomic_load_explicit(&t->direction->receiver, memory_order_relaxed))
+		brood__notify_light(members_of(t), &t->direction->receivers);
+}
+
 static int receive(struct transfer *t)
 {
 	int result = (int)try_receive(t);
@@ -571,10 +596,10 @@ static int receive(struct transfer *t)
 		/* Whom a piece has woken must not be us. */
 		brood__notify_light(members_of(t), &t->bytes.ring->readers);
 		result = wait_on(t, turn(t, &t->direction->receivers), try_turn);
-		if (result == 0)
-			result = (int)try_receive(t);
-		else
+		if (result)
 			return result;
+		result = (int)try_receive(t);
+		pass_turn(t);
 	}
 	return result;
 }

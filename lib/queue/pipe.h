@@ -15,7 +15,7 @@ struct brood_conn {		/* a line in the pipe */
 };
 
 struct direction {		/* named by the end that receives */
-	/* Tokens; 0 = nobody. Who is gone counts as nobody. */
+	/* Tokens; 0 = nobody. Who is gone counts as nobody. The sender's low bits: conn.c. */
 	_Alignas(BROOD__LINE) _Atomic uint64_t sender;
 	_Alignas(BROOD__LINE) _Atomic uint64_t receiver;	/* of a message in pieces */
 	/* Who wait for that one to be done. */
