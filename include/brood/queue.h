@@ -223,9 +223,10 @@ BROOD_API int brood_queue_closed(struct brood_queue *queue);
  * that asked, and its end closes it. The same one each time while it is open; a child that is
  * forked does not get it. See brood/wait.h for network namespaces.
  *
- * The first 40 of a thread also become readable when a member has died or come: the call that finds
- * nothing then repairs, and looks at all others of the thread. So a thread that has more keeps one
- * of the first 40 in its loop.
+ * Of those that a thread has open 40, the first, also become readable when a member has died or
+ * come: the call that finds nothing then repairs, and looks at all others of the thread. So a
+ * thread that has more keeps one of these 40 in its loop; where objects come and go, one of an
+ * object that stays.
  *
  * The descriptor; -EMFILE, -ENFILE, -ENOMEM. Close it by the second call, not by close(2): 0;
  * -EBADF, it is not open.

@@ -32,14 +32,15 @@
  * Any number of items, in any segments; the same thing may be there several times. Each round of
  * looking costs some 20 ns an item, and going to sleep two locked instructions; with rings,
  * connections, broadcasts, or queues of one producer and one consumer among them, also one system
- * call that interrupts the other CPUs for a microsecond. As long as there are no descriptors and
- * no processes among them, the caller sleeps on one futex a segment;
- * otherwise in ppoll(2), where a member that makes something ready reaches it by an empty datagram
- * to a UNIX socket of the abstract name space, which no other user can read and which leaves
- * nothing in the file system. Members in another network namespace cannot ring there: what they do
- * is seen up to 100 ms late. The socket, a set with it, and a pidfd for each member of another
- * process stay open until the thread ends; they are CLOEXEC and closed in forked children. A
- * process that has reached somebody in this way keeps one socket.
+ * call that interrupts the other CPUs for a microsecond. As long as there are no descriptors and no
+ * processes among them, the caller sleeps on one futex a segment; otherwise in ppoll(2), where a
+ * member that makes something ready reaches it by an empty datagram to a UNIX socket of the
+ * abstract name space, which no other user can read and which leaves nothing in the file system.
+ * Members in another network namespace cannot ring there, nor can a process that has no descriptor
+ * left for its socket: what they do is seen up to 100 ms late, and by a descriptor (brood_queue_fd
+ * and the like) only when another rings. The socket, a set with it, and a pidfd for each member of
+ * another process stay open until the thread ends; they are CLOEXEC and closed in forked children.
+ * A process that has reached somebody in this way keeps one socket.
  *
  * If somebody dies. As for each of the objects: who made a thing ready may die before waking
  * anybody, the caller is woken nevertheless.

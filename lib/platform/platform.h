@@ -91,11 +91,14 @@ int brood__futex_clear_and_wake(_Atomic uint32_t *mask, unsigned int bit, _Atomi
 int brood__doorbell_make(uint64_t number, uint32_t name);
 /* 0; -ECONNREFUSED: nobody has it; -EMFILE and the like: the caller has no socket to ring by. */
 int brood__doorbell_ring(uint64_t number, uint32_t name);
+/* The same by its owner, who has it as fd, and with no further descriptor. */
+int brood__doorbell_ring_own(int fd, uint64_t number, uint32_t name);
 void brood__doorbell_drain(int fd);
 uint64_t brood__random(void);	/* not 0 */
 /* A set of descriptors, which is readable as long as one of them is. */
 int brood__set_make(void);
 int brood__set_add(int set, int fd);
+void brood__set_remove(int set, int fd);
 /* poll(2) until a brood_now() time: how many; 0 = none; -EINTR. */
 int brood__poll(struct pollfd *fds, size_t n, int64_t deadline);
 

@@ -171,6 +171,8 @@ int64_t brood__take(const struct call *call, size_t room, int64_t timeout)
 		call->hand->get_streak = 1;
 	else if (buffer == -EAGAIN)
 		buffer = wait_and_take(call, room, timeout);
+	if (brood__unlikely(buffer == -EMSGSIZE))	/* who was woken for it does not take it */
+		brood__tell_readers(call, 1);
 	if (buffer >= 0 && call->hand->pending == PENDING_GET)
 		brood__notify(&call->segment->members, &call->queue->writers);
 	return buffer;

@@ -11,7 +11,8 @@
  *	drain the socket                         publish                             W1
  *	arming++                           F1    bit set?                            W2
  *	set my bit, full fence             W3    a = arming                          F1
- *	look: ready -> ring it myself            ring                                F2
+ *	look: ready -> ring it myself            where does it sleep? not here:
+ *	                                         ring                                F2
  *	                                         clear the bit
  *	                                         arming != a -> ring again, and if   F1
  *	                                         it sleeps by futex, wake it
@@ -24,23 +25,29 @@
  * well, and no more has happened. But then the owner may have settled before the notifier clears,
  * and its new bit is lost: `arming` tells that. Was it read before the last arming, it differs
  * afterwards. Was it read after, the ring came behind the drain of that settling, and the
- * descriptor is ready.
+ * descriptor is ready. The same count tells of a bit that the owner has set to sleep by futex; that
+ * is why it is read before the look where it sleeps.
+ *
+ * Who sleeps in brood_wait settles the bells of what it waited for. It may have others: so it says
+ * that it has bells, and is rung as well as woken.
  *
  * Alarms. What makes all sleepers look again (a death, who comes and goes, an object closed) rings
- * one more doorbell of each member that has bells, its name 0. The owner then settles all of its
- * bells. It watches the lives of the members of other processes by pidfds, since no futex wakes who
- * sleeps in epoll: a notifier that died between publishing and ringing is noticed by them, or by
- * whoever sweeps it. The socket and the pidfds are in a set of the thread's. The first WATCHFUL
- * bells are each, as the user sees it, a set of their own socket and that set, so these become
- * ready as well, and the call that the user makes then finds nothing and settles all. The kernel
- * does not allow more than 100 sets around one, so further bells are plain sockets, and depend on
- * one of the first to be looked at.
+ * one more doorbell of each member that has bells, its name 0. The owner then looks at all of its
+ * bells, and arms those that are not. It watches the lives of the members of other processes by
+ * pidfds, since no futex wakes who sleeps in epoll: a notifier that died between publishing and
+ * ringing is noticed by them, or by whoever sweeps it. The socket and the pidfds are in a set of
+ * the thread's. The first WATCHFUL bells are each, as the user sees it, a set of their own socket
+ * and that set, so these become ready as well, and the call that the user makes then finds nothing
+ * and settles all. The kernel does not allow more than 100 sets around one, so further bells are
+ * plain sockets, and depend on one of the first to be looked at.
  *
  * Dying inside. The kernel closes the sockets of the dead: ringing them fails, and the notifier
  * goes on to the next. The number in the entry is wiped by the next who has it.
  *
  * What other threads of its own process do is not watched: they die with it. A forked child closes
- * its copies.
+ * its copies. A member that goes on in another program (exec) is dead, but its pidfd is not ready
+ * before that ends. Nobody looks by himself in epoll: a notifier that is stopped between publishing
+ * and ringing is noticed when it goes on, or when another rings.
  *
  * Edges (doc/memory-model.md). F1: above; the counter, the bit and the loads are seq_cst. F2: the
  * kernel's queue of the socket: what was published before the ring is seen after the drain. F3: the
@@ -105,13 +112,11 @@ static uint64_t number_of(const struct brood__members *members, uint32_t id)
 	return atomic_load_explicit(&members->table[id].bell, memory_order_acquire);	/* F3 */
 }
 
-bool brood__bell_ring(struct brood__members *members, struct brood__waitlist *list, uint32_t id)
+bool brood__bell_ring(struct brood__members *members, struct brood__waitlist *list, uint32_t id,
+		      uint32_t armings)
 {
-	_Atomic uint32_t *arming = &members->table[id].arming;
 	uint32_t name = brood__list_name(members, list);
-	uint32_t before = atomic_load_explicit(arming, memory_order_seq_cst);	/* F1 */
 	uint64_t number = number_of(members, id);
-
 	int result = brood__doorbell_ring(number, name);	/* F2 */
 
 	if (result == -ECONNREFUSED)
@@ -119,7 +124,7 @@ bool brood__bell_ring(struct brood__members *members, struct brood__waitlist *li
 	if (result)		/* we cannot: the bit stays for the next */
 		return true;
 	brood__mask_clear(list->mask, id);
-	if (atomic_load_explicit(arming, memory_order_seq_cst) != before) {	/* F1 */
+	if (brood__bell_armings(members, id) != armings) {
 		brood__doorbell_ring(number, name);
 		if (atomic_load_explicit(&members->table[id].asleep, memory_order_seq_cst))
 			brood__make_look(members, id);
@@ -295,16 +300,22 @@ static bool lives_as(const struct seat *seat, uint32_t id, uint32_t incarnation)
 	       brood__incarnation_of(seat->members, id) == incarnation;
 }
 
+static int32_t process_of(const struct brood__members *members, uint32_t id)
+{
+	/* F4 */
+	return atomic_load_explicit(&members->table[id].process, memory_order_acquire);
+}
+
 /* Not who is of this process. Opened first, then looked at: a pid that still is its is its. */
 static void watch(const struct brood__bells *bells, struct seat *seat, uint32_t id)
 {
 	struct watch *watch = &seat->watches[id];
 	uint32_t incarnation = brood__incarnation_of(seat->members, id);
-	int32_t process = atomic_load_explicit(&seat->members->table[id].process,
-					       memory_order_acquire);	/* F4 */
+	int32_t process = process_of(seat->members, id);
 	int pidfd;
 
-	if (process <= 0 || process == getpid() || !lives_as(seat, id, incarnation))
+	if (process <= 0 || process == process_of(seat->members, seat->me) ||
+	    !lives_as(seat, id, incarnation))
 		return;
 	pidfd = brood__pidfd_open(process);
 	if (pidfd < 0)
@@ -325,6 +336,8 @@ static void watch_all(const struct brood__bells *bells, struct seat *seat)
 		struct watch *old = &seat->watches[id];
 
 		if (old->pidfd && !lives_as(seat, id, old->incarnation)) {
+			/* A forked child's copy may keep it open. */
+			brood__set_remove(bells->set, old->pidfd);
 			close(old->pidfd);
 			old->pidfd = 0;
 		}
@@ -342,6 +355,11 @@ static void arm(const struct bell *bell, const struct seat *seat)
 	brood__waitable_mark(bell->ops, &bell->here, bell->object, bell->event, true);
 }
 
+static bool is_armed(const struct bell *bell)
+{
+	return brood__waitable_marked(bell->ops, &bell->here, bell->object, bell->event);
+}
+
 static void fence(bool light)
 {
 	if (!light || brood__fence_all_cpus())
@@ -350,8 +368,11 @@ static void fence(bool light)
 
 static void ring_if_ready(const struct bell *bell, const struct seat *seat)
 {
-	if (brood__waitable_look(bell->ops, &bell->here, bell->object, bell->event, bell->wanted))
-		brood__doorbell_ring(seat->number, brood__list_name(seat->members, bell->list));
+	uint32_t name = brood__list_name(seat->members, bell->list);
+
+	if (brood__waitable_look(bell->ops, &bell->here, bell->object, bell->event, bell->wanted) &&
+	    brood__doorbell_ring(seat->number, name))
+		brood__doorbell_ring_own(bell->socket, seat->number, name);
 }
 
 static void settle(const struct bell *bell)
@@ -363,14 +384,17 @@ static void settle(const struct bell *bell)
 	ring_if_ready(bell, seat);
 }
 
-/* One fence serves all. */
+/*
+ * Nobody has called in vain: a bell that is armed stays so, and if there is something in its
+ * socket, that is one look in vain. One fence serves all others.
+ */
 static void settle_all(const struct brood__bells *bells, const struct seat *seat)
 {
 	bool light = false;
 
 	for (unsigned int i = 0; i < bells->chains; i++)
 		for (const struct bell *bell = bells->chain[i]; bell; bell = bell->next)
-			if (bell->here.members == seat->members) {
+			if (bell->here.members == seat->members && !is_armed(bell)) {
 				arm(bell, seat);
 				light |= bell->light;
 			}
@@ -481,6 +505,11 @@ static int add(struct bell *bell, uint32_t me)
 	return result;
 }
 
+bool brood__bell_any(void)
+{
+	return brood__self->bells && brood__self->bells->count;
+}
+
 int brood__bell_open(enum brood_wait_kind kind, void *object, uint32_t event)
 {
 	const struct brood__waitable_ops *ops = brood__waitable_ops(kind);
@@ -502,8 +531,10 @@ int brood__bell_open(enum brood_wait_kind kind, void *object, uint32_t event)
 	if (!list)
 		return -ESTALE;
 	at = find(brood__self->bells, list);
-	if (at)
+	if (at) {
+		(*at)->light |= light;	/* what was here has been destroyed, perhaps */
 		return (*at)->fd;
+	}
 	bell = malloc(sizeof(*bell));
 	if (!bell)
 		return -ENOMEM;

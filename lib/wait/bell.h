@@ -16,8 +16,15 @@ static inline bool brood__has_bells(const struct brood__members *members, uint32
 						    memory_order_acquire) != 0);	/* F3 */
 }
 
+/* F1. How often it has armed one: to be asked before where it sleeps, and before it is rung. */
+static inline uint32_t brood__bell_armings(const struct brood__members *members, uint32_t id)
+{
+	return atomic_load_explicit(&members->table[id].arming, memory_order_seq_cst);
+}
+
 /* Ring the bell that the member has on this list, then clear its bit there. False: it has none. */
-bool brood__bell_ring(struct brood__members *members, struct brood__waitlist *list, uint32_t id);
+bool brood__bell_ring(struct brood__members *members, struct brood__waitlist *list, uint32_t id,
+		      uint32_t armings);
 
 /* Make the member look at all that it has bells for. */
 void brood__bell_alarm(struct brood__members *members, uint32_t id);
@@ -29,6 +36,9 @@ static inline void brood__bell_arming(struct brood__members *members, uint32_t m
 {
 	atomic_fetch_add_explicit(&members->table[me].arming, 1, memory_order_seq_cst);
 }
+
+/* Whether the calling thread has bells. */
+bool brood__bell_any(void);
 
 /*
  * A descriptor that is ready when one of the events is, until the caller's own call finds that none

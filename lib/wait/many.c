@@ -73,6 +73,20 @@ void brood__waitable_mark(const struct brood__waitable_ops *ops, const struct br
 		ops->let_go(here, object);
 }
 
+bool brood__waitable_marked(const struct brood__waitable_ops *ops, const struct brood__here *here,
+			    void *object, uint32_t event)
+{
+	const struct brood__waitlist *list = NULL;
+	bool set;
+
+	if (!ops->hold || ops->hold(here, object))
+		list = ops->list(object, event);
+	set = list && brood__mask_has(list->mask, brood__token_id(here->token));
+	if (ops->hold)
+		ops->let_go(here, object);
+	return set;
+}
+
 /* ---- descriptors ---- */
 
 static int own_fd(const struct brood_waitable *item)
@@ -291,7 +305,10 @@ static void lie_down(const struct call *call, struct brood__futex *set)
 		set[i] = (struct brood__futex){
 			&me->park, atomic_load_explicit(&me->park, memory_order_acquire),
 		};
-		atomic_store_explicit(&me->asleep, BROOD__ON_MANY, memory_order_relaxed);
+		atomic_store_explicit(&me->asleep,
+				      brood__bell_any() ? BROOD__ON_MANY_WITH_BELLS :
+							  BROOD__ON_MANY,
+				      memory_order_relaxed);
 		if (brood__self->bells)
 			brood__bell_arming(call->seats[i], me_in(call->seats[i]));
 	}

@@ -86,6 +86,14 @@ uint32_t brood__list_name(const struct brood__members *members, const struct bro
 	return (uint32_t)(((uintptr_t)list - (uintptr_t)members->table) >> 2) | 1;
 }
 
+/* It may have a bell on the list, and sleep on it by futex all the same. */
+static void ring_and_wake(struct brood__members *members, struct brood__waitlist *list, uint32_t id)
+{
+	if (brood__bell_ring(members, list, id, brood__bell_armings(members, id)) &&
+	    atomic_load_explicit(&members->table[id].asleep, memory_order_seq_cst))
+		brood__make_look(members, id);
+}
+
 /*
  * Wake this member, which has its bit in the list. Whether that was as good as needed: it sleeps on
  * this list alone, so it takes what was published.
@@ -97,20 +105,21 @@ static bool wake_this(struct brood__members *members, struct brood__waitlist *li
 	bool bells = brood__has_bells(members, id), woken;
 
 	if (bells) {
-		arming = atomic_load_explicit(&entry->arming, memory_order_seq_cst);	/* F1 */
+		arming = brood__bell_armings(members, id);
 		on = atomic_load_explicit(&entry->asleep, memory_order_seq_cst);
-		if (on != name && on != BROOD__ON_MANY && brood__bell_ring(members, list, id))
+		if (on != name && on != BROOD__ON_MANY &&
+		    brood__bell_ring(members, list, id, arming) && on != BROOD__ON_MANY_WITH_BELLS)
 			return false;
 	}
 	woken = brood__futex_clear_and_wake(&list->mask[id / 32], id % 32, &entry->park) > 0 ||
 		unpark(members, id);
 	if (woken && atomic_load_explicit(&entry->asleep, memory_order_relaxed) == name)
 		return true;
-	if (!woken && on == BROOD__ON_MANY && bells)
+	if (!woken && bells && (on == BROOD__ON_MANY || on == BROOD__ON_MANY_WITH_BELLS))
 		brood__bell_alarm(members, id);
 	/* It has armed the bell anew, and perhaps we have just cleared that. */
-	if (bells && atomic_load_explicit(&entry->arming, memory_order_seq_cst) != arming)
-		brood__bell_ring(members, list, id);
+	if (bells && brood__bell_armings(members, id) != arming)
+		ring_and_wake(members, list, id);
 	return false;
 }
 
@@ -162,7 +171,7 @@ void brood__wake_list(struct brood__members *members, struct brood__waitlist *li
 
 	for (uint32_t id = 0; id < members->max; id++)
 		if (brood__has_bells(members, id) && brood__mask_has(list->mask, id))
-			brood__bell_ring(members, list, id);
+			ring_and_wake(members, list, id);
 	for (uint32_t i = 0; i < BROOD__MASK_WORDS; i++)
 		atomic_init(&taken[i], atomic_exchange_explicit(&list->mask[i], 0,
 								memory_order_seq_cst));

@@ -111,6 +111,8 @@ ssize_t brood__wait(const struct brood__wait *wait, ssize_t (*attempt)(void *), 
 
 /* In place of a list's name in `asleep`: on many; it only looks, and another is woken as well. */
 #define BROOD__ON_MANY 2u
+/* The same, and it has bells, perhaps on lists that are not among the many. */
+#define BROOD__ON_MANY_WITH_BELLS 4u
 
 #define BROOD__BACKSTOP_NS 100000000	/* who sleeps looks by itself */
 #define BROOD__UNFENCED_NS 1000000	/* the same, for want of membarrier(2) */

@@ -53,5 +53,8 @@ uint32_t brood__waitable_look(const struct brood__waitable_ops *ops,
  */
 void brood__waitable_mark(const struct brood__waitable_ops *ops, const struct brood__here *here,
 			  void *object, uint32_t events, bool set);
+/* Whether it is set, in that of one event. */
+bool brood__waitable_marked(const struct brood__waitable_ops *ops, const struct brood__here *here,
+			    void *object, uint32_t event);
 
 #endif

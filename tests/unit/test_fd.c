@@ -194,13 +194,110 @@ IN_A_CHILD(it_rings_though_the_owner_sleeps_elsewhere)
 	pid_t pid = start(close_and_wake, &pair);
 	bool rings;
 
-	must(unused == NULL && readable(fd, 1000));
-	while (readable(fd, 0))		/* it has joined, too */
+	must(unused == NULL);
+	do				/* it has joined, too */
+		must(readable(fd, 5000));
+	while (get_number(pair.watched, 0) != 1);
+	while (readable(fd, 0))
 		get_number(pair.watched, 0);
 	must(get_number(pair.other, BROOD_FOREVER) == 1);
 	rings = readable(fd, 100);
 	kill_child(pid);
 	must(rings && get_number(pair.watched, 0) == -EPIPE);
+	return 0;
+}
+
+enum { JOINING, JOINED, GO };
+
+struct turns {
+	struct pair pair;
+	_Atomic int turn;
+};
+
+static void await(_Atomic int *turn, int value)
+{
+	while (atomic_load(turn) != value)
+		usleep(100);
+}
+
+static int put_both_when_it_sleeps(void *arg)
+{
+	struct turns *turns = arg;
+
+	must(brood_queue_count(turns->pair.watched) == 0);
+	atomic_store(&turns->turn, JOINED);
+	await(&turns->turn, GO);
+	must(until_asleep(getppid()) && put_number(turns->pair.watched, 1, 0) == 0);
+	usleep(2000);		/* it looks, and sleeps again */
+	must(until_asleep(getppid()) && put_number(turns->pair.other, 1, 0) == 0);
+	for (;;)		/* its end would ring as well */
+		pause();
+}
+
+/* By brood_wait, and what the bell is for is not among the many. */
+IN_A_CHILD(it_rings_though_the_owner_sleeps_on_many_others)
+{
+	struct turns *turns = shared(sizeof(*turns));
+	struct brood_waitable items[2] = { { .kind = BROOD_WAIT_QUEUE } };
+	int fd;
+
+	turns->pair = (struct pair){ new_queue(8, 8), new_queue(8, 8) };
+	items[0].object = turns->pair.other;
+	items[1].fd = epoll_create1(EPOLL_CLOEXEC);
+	fd = brood_queue_fd(turns->pair.watched, BROOD_READABLE);
+	must(unused == NULL && fd >= 0);
+	for (size_t n = 1; n <= 2; n++) {	/* on a futex, in ppoll */
+		pid_t pid = start(put_both_when_it_sleeps, turns);
+		bool rings;
+
+		await(&turns->turn, JOINED);
+		while (readable(fd, 0))
+			must(get_number(turns->pair.watched, 0) == -EAGAIN);
+		atomic_store(&turns->turn, GO);
+		must(brood_wait(items, n, BROOD_FOREVER) == 1);
+		rings = readable(fd, 0);
+		kill_child(pid);
+		must(rings && get_number(turns->pair.watched, 0) == 1);
+		must(get_number(turns->pair.other, 0) == 1);
+	}
+	return 0;
+}
+
+struct alarm_clock {
+	struct brood_event *event;
+	_Atomic int64_t set_at;
+};
+
+static int set_when_it_sleeps(void *arg)
+{
+	struct alarm_clock *clock = arg;
+
+	must(brood_event_is_set(clock->event) == 0 && until_asleep(getppid()));
+	usleep(3000);		/* it has looked for who has come, and sleeps again */
+	must(until_asleep(getppid()));
+	atomic_store(&clock->set_at, brood_now());
+	must(brood_event_set(clock->event) == 0);
+	for (;;)		/* its end would wake as well */
+		pause();
+}
+
+/* All on the list are told, and one of them has a bell there, but sleeps by futex. */
+IN_A_CHILD(a_wait_beside_its_own_bell_is_woken_at_once)
+{
+	struct alarm_clock *clock = shared(sizeof(*clock));
+	int in_time = 0;
+
+	clock->event = brood_event_create(NULL);
+	must(unused == NULL && brood_event_fd(clock->event) >= 0);
+	for (int round = 0; round < 5; round++) {	/* the machine may be busy */
+		pid_t pid = start(set_when_it_sleeps, clock);
+
+		must(brood_event_wait(clock->event, BROOD_FOREVER) == 0);
+		in_time += brood_now() - atomic_load(&clock->set_at) < 30 * MS;
+		must(brood_event_clear(clock->event) == 0);
+		kill_child(pid);
+	}
+	must(in_time >= 3);		/* who looks by himself does it after 100 ms */
 	return 0;
 }
 
@@ -213,7 +310,6 @@ static int lease_and_wait(void *queue)
 		pause();
 }
 
-/* Nobody else is there to notice it: the pidfd does. */
 /* A notifier was stopped between counting its alarm and ringing it, and we looked meanwhile. */
 IN_A_CHILD(a_late_alarm_does_not_stay)
 {
@@ -233,6 +329,7 @@ IN_A_CHILD(a_late_alarm_does_not_stay)
 	return 0;
 }
 
+/* Nobody else is there to notice it: the pidfd does. */
 IN_A_CHILD(a_death_rings)
 {
 	struct brood_queue *queue = new_queue(8, 8);
@@ -356,6 +453,83 @@ IN_A_CHILD(without_descriptors)
 	return 0;
 }
 
+/* The owner rings for itself, and needs no descriptor more for that. */
+IN_A_CHILD(the_last_descriptor_is_ready_from_the_beginning)
+{
+	struct brood_queue *queue = new_queue(8, 8);
+	int first = dup(0), fd;
+	struct rlimit limit = { (rlim_t)first + 4, (rlim_t)first + 4 };
+
+	close(first);
+	must(unused == NULL && put_number(queue, 1, 0) == 0);
+	must(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+	fd = brood_queue_fd(queue, BROOD_READABLE);
+	must(fd >= 0 && dup(0) < 0);
+	must(readable(fd, 0));
+	must(get_number(queue, 0) == 1 && get_number(queue, 0) == -EAGAIN);
+	must(!readable(fd, 0));
+	return 0;
+}
+
+static int join_and_pause(void *queue)
+{
+	must(brood_queue_count(queue) == 0);
+	for (;;)
+		pause();
+}
+
+/* A child that came by without the handlers of fork has copies of all: they keep nothing ready. */
+IN_A_CHILD(copies_of_descriptors_do_not_keep_it_ready)
+{
+	struct brood_queue *queue = new_queue(8, 8);
+	int fd = brood_queue_fd(queue, BROOD_READABLE), in_vain = 0;
+	pid_t pid = start(join_and_pause, queue), copy;
+
+	must(unused == NULL && readable(fd, 10000));
+	while (readable(fd, 20))
+		must(get_number(queue, 0) == -EAGAIN);
+	copy = _Fork();
+	if (copy == 0)
+		for (;;)
+			pause();
+	kill(pid, SIGKILL);
+	must(readable(fd, 5000));
+	while (readable(fd, 0) && in_vain++ < 10)
+		must(get_number(queue, 0) == -EAGAIN);
+	kill_child(copy);
+	must(end_of(pid) == -SIGKILL && in_vain < 10);
+	return 0;
+}
+
+/* Who is woken for a message and has no room for it leaves it to others. */
+static int get_too_little(void *queue)
+{
+	char byte;
+
+	must(brood_queue_get(queue, &byte, 1, BROOD_FOREVER) == -EMSGSIZE);
+	for (;;)
+		pause();
+}
+
+IN_A_CHILD(it_rings_for_what_another_had_no_room_for)
+{
+	struct brood_queue *queue = new_queue(8, 8);
+	int fd = brood_queue_fd(queue, BROOD_READABLE);
+
+	must(unused == NULL);
+	for (int round = 0; round < 4; round++) {	/* whoever is woken first */
+		pid_t pid = start(get_too_little, queue);
+
+		must(until_asleep(pid));
+		while (readable(fd, 20))
+			must(get_number(queue, 0) == -EAGAIN);
+		must(until_asleep(pid) && put_number(queue, 1, 0) == 0);
+		must(readable(fd, 5000) && get_number(queue, 0) == 1);
+		kill_child(pid);
+	}
+	return 0;
+}
+
 /* ---- an event loop against producers ---- */
 
 enum { PRODUCERS = 3, EACH = 4000, QUEUES = 50 };
@@ -418,11 +592,16 @@ int main(void)
 	tcase_add_test(tests, a_wait_does_not_disarm);
 	tcase_add_test(tests, close_and_destroy_ring);
 	tcase_add_test(tests, it_rings_though_the_owner_sleeps_elsewhere);
+	tcase_add_test(tests, it_rings_though_the_owner_sleeps_on_many_others);
+	tcase_add_test(tests, a_wait_beside_its_own_bell_is_woken_at_once);
 	tcase_add_test(tests, a_late_alarm_does_not_stay);
 	tcase_add_test(tests, a_death_rings);
 	tcase_add_test(tests, ends_with_the_thread_and_is_not_inherited);
 	tcase_add_test(tests, errors);
 	tcase_add_test(tests, without_descriptors);
+	tcase_add_test(tests, the_last_descriptor_is_ready_from_the_beginning);
+	tcase_add_test(tests, copies_of_descriptors_do_not_keep_it_ready);
+	tcase_add_test(tests, it_rings_for_what_another_had_no_room_for);
 	tcase_add_test(tests, no_readiness_is_lost);
 	return run_cases("descriptors", tests, NULL);
 }
