@@ -115,10 +115,9 @@ roles() {
 	holds broadcast broadcast -DNPUT=3 -DKILLS=1 -DTRIES=2 $(calls 1 2 2)
 	holds broadcast.two-deaths broadcast -DNPUT=2 -DKILLS=2 -DTRIES=1 $(calls 1 2 3)
 	holds broadcast.ends broadcast -DNPUT=3 -DKILLS=1 -DTRIES=2 -DCOUNTS=1 $(calls 13 50 1)
-	holds broadcast.spare-slot broadcast -DCAPACITY=1 -DNPUT=3 -DKILLS=1 -DTRIES=1 $(calls 5 18 7)
-	holds broadcast.lossy broadcast -DLOSSY=1 -DNPUT=3 -DKILLS=1 -DTRIES=2 -DCOUNTS=1 $(calls 13 34 1)
-	holds broadcast.lossy-one-slot broadcast -DLOSSY=1 -DRING=1 -DNPUT=3 -DKILLS=1 -DTRIES=1 -DCOUNTS=1 \
-		$(calls 1 34 7)
+	holds broadcast.spare-slot broadcast -DCAPACITY=1 -DNPUT=3 -DTRIES=1 $(calls 5 18 7)
+	holds broadcast.lossy broadcast -DLOSSY=1 -DNPUT=3 -DTRIES=2 -DCOUNTS=1 $(calls 13 34 1)
+	holds broadcast.one-slot broadcast -DLOSSY=1 -DRING=1 -DNPUT=3 -DCOUNTS=1 $(calls 1 34 7)
 	holds single.producers single -DNPUT=3 -DKILLS=1 -DTRIES=1 $(calls 1 2 1)
 	holds single.consumers single -DNPUT=3 -DKILLS=1 -DTRIES=0 $(calls 1 2 6)
 	holds single.two-deaths single -DNPUT=2 -DKILLS=2 -DTRIES=1 $(calls 65 134 3)
@@ -133,6 +132,12 @@ roles() {
 	holds wait.elsewhere wait -DNPUT=1 -DKILLS=0 -DAWAY=1
 	holds wait.leaves wait -DNPUT=0 -DKILLS=0 -DAWAY=1 -DLEAVES=1
 	holds wait.elsewhere-death wait -DNPUT=0 -DKILLS=2 -DAWAY=1
+	holds bell.one-list bell -DWAYS=1
+	holds bell.many bell -DWAYS=2
+	holds bell.ppoll bell -DWAYS=4
+	holds bell.two-deaths bell -DWAYS=1 -DKILLS=2
+	holds bell.again bell -DPUTS1=2 -DPUTS2=0 -DSLEEPS=2 -DKILLS=0
+	holds bell.all bell -DALL=1 -DKILLS=0
 	holds lock sync_lock -DMORE=1
 	holds lock.again sync_lock -DAGAIN=1 -DKILLS=1
 	holds lock.forgiving sync_lock -DFORGIVING=1 -DMORE=1
@@ -220,6 +225,16 @@ roles() {
 		caught wait $bug -DNPUT=0 -DKILLS=1 -DAWAY=1
 	done
 	caught wait LEAVES_SILENTLY -DNPUT=0 -DKILLS=0 -DAWAY=1 -DLEAVES=1
+	for bug in ASKED_LATE MANY_NOT_RUNG NOT_RUNG_BEHIND NO_ARMING ARMS_LATE NO_SECOND_LOOK \
+		SLEEPS_UNARMED NOT_SETTLED; do
+		caught bell $bug -DPUTS1=2 -DPUTS2=0 -DSLEEPS=2 -DKILLS=0
+	done
+	for bug in ARMED_IS_ENOUGH DRAINS_IF_COUNTED; do
+		caught bell $bug -DWAYS=1
+	done
+	for bug in RUNG_ONLY SLEEPS_ELSEWHERE; do
+		caught bell $bug -DALL=1 -DKILLS=0
+	done
 	for bug in WAKE_FIRST NO_SECOND_LOOK LISTED_ONLY NO_INCARNATION STORE LOST_TO_ONE; do
 		caught sync_lock $bug -DAGAIN=1
 	done

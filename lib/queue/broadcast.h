@@ -121,12 +121,15 @@ static inline bool is_closed(const struct broadcast_call *call)
 	return atomic_load_explicit(&call->broadcast->closed, memory_order_acquire);
 }
 
-/* The position of the next message; the last message's stamp may be ahead of `tail`. */
+/*
+ * The position of the next message; the last message's stamp may be ahead of `tail`, and farther
+ * ahead if the producer has gone on since we looked at that.
+ */
 static inline uint64_t true_tail(const struct broadcast_call *call)
 {
 	uint64_t tail = atomic_load_explicit(&call->broadcast->tail, memory_order_acquire);
 
-	return load_stamp(call, tail) == stamp_of(tail) ? tail + 1 : tail;
+	return (int64_t)(load_stamp(call, tail) - stamp_of(tail)) >= 0 ? tail + 1 : tail;
 }
 
 /* Whether message `position` can be put, as the producer does, now. Nothing is changed. */

@@ -472,6 +472,7 @@ bool brood__producers_ended(const struct call *call);
 /* ---- seat.c ---- */
 
 #define SEAT_IN_HAND 1ull	/* beside the token: has a reservation, or a lease */
+#define SEAT_ODD 2ull		/* beside that: of an odd position */
 
 /* Take the seat, if nobody has it who lives. 1 when it is new to the caller, 0, -EBUSY. */
 int brood__seat_take(const struct call *call, _Atomic uint64_t *seat);

@@ -3,7 +3,8 @@
  * Who the only producer, or the only consumer, of a queue is: a word each, its seat.
  *
  *	0                                  nobody has had it, or it was left
- *	{ token of the member | in hand }  it is taken, for as long as that member lives
+ *	{ token of the member | odd | in hand }
+ *	                                   it is taken, for as long as that member lives
  *
  * The first that puts, or gets, takes the seat by CAS; for it every later look is one compare.
  * Another one is told -EBUSY. A token is never used again, so a seat whose member is gone says so

@@ -37,7 +37,7 @@
  * Consumer, before `shown`: nothing was taken. After it: the head still stands before the message,
  * so the next consumer gets it again, and `shown` says that it may have been seen: REDELIVERED.
  * After `head`: it is acknowledged. A lease counts as the consumer's only while the seat is a
- * living one's, in hand, and the message at the head is the one shown last.
+ * living one's, in hand, and of the head: whether its position is odd is told beside the token.
  * Whoever takes a seat also settles what the dead one was about to do with a reference to a buffer:
  * buffer_ref.c.
  *
@@ -68,6 +68,7 @@
 #define SPARE_SLOT(queue) ((queue)->ring)	/* not in the ring */
 #define AHEAD 8u	/* slots whose lines are on their way while one is filled */
 #define RUN 64u		/* messages that put_many publishes at a time */
+#define LOOKS_MORE 100u	/* at what others change again and again */
 
 /* What slot_of looks up for each, looked up once for many. */
 struct slots {
@@ -88,12 +89,23 @@ static inline struct single_slot *slot_in(const struct slots *slots, uint64_t po
 
 /* ---- the end ---- */
 
-/* The tail, from one that is not ahead of it. */
-static uint64_t walk_tail(struct brood_queue *queue, uint64_t position)
+/*
+ * The tail, from the one that is stored. A slot with a position of the next lap tells that the
+ * producer has stored another one since: a run's first slot is written last, so the slots that we
+ * walk over may be new where those before them are not yet.
+ */
+static uint64_t walk_tail(struct brood_queue *queue)
 {
-	for (uint32_t steps = 0; steps <= queue->ring; steps++, position++)
-		if (!has_position(load(&slot_of(queue, position)->header), position))	/* P1 */
+	uint64_t position = load(&queue->tail);	/* P3 */
+
+	for (uint32_t steps = 0; steps <= queue->ring + LOOKS_MORE; steps++) {
+		uint64_t header = load(&slot_of(queue, position)->header);	/* P1 */
+		int32_t ahead = (int32_t)((uint32_t)(header >> 32) - (uint32_t)position);
+
+		if (ahead < 0)
 			break;
+		position = ahead ? load(&queue->tail) : position + 1;	/* P3 */
+	}
 	return position;
 }
 
@@ -109,7 +121,7 @@ static int find_end(struct brood_queue *queue, uint64_t *end)
 	result = brood__fence_all_cpus();	/* P4, heavy half */
 	if (result)
 		return result;
-	tail = walk_tail(queue, load(&queue->tail));	/* P3 */
+	tail = walk_tail(queue);	/* P3 */
 	*end = atomic_compare_exchange_strong(&queue->end, &none, tail) ? tail : none;	/* P4 */
 	return 0;
 }
@@ -197,7 +209,7 @@ static brood__slow int begin_to_put(const struct call *call)
 	uint64_t tail;
 
 	if (result == 1) {
-		tail = walk_tail(queue, load(&queue->tail));	/* P3 */
+		tail = walk_tail(queue);	/* P3 */
 		forget_run(queue, tail);
 		queue->head_seen = load(&queue->head);	/* P2 */
 		store(&queue->tail, tail);	/* P3 */
@@ -319,9 +331,9 @@ ssize_t brood__single_put_many(const struct call *call, const struct brood_messa
 
 /* ---- reserve ---- */
 
-static void hold(const struct call *call, _Atomic uint64_t *seat)
+static void hold(const struct call *call, _Atomic uint64_t *seat, uint64_t position)
 {
-	store(seat, call->token | SEAT_IN_HAND);	/* P6 */
+	store(seat, call->token | SEAT_IN_HAND | (position & 1 ? SEAT_ODD : 0));	/* P6 */
 }
 
 static void put_down(const struct call *call, _Atomic uint64_t *seat)
@@ -331,7 +343,7 @@ static void put_down(const struct call *call, _Atomic uint64_t *seat)
 
 static bool in_hand(const struct call *call, const _Atomic uint64_t *seat)
 {
-	return mine(seat) == (call->token | SEAT_IN_HAND);
+	return (mine(seat) & ~SEAT_ODD) == (call->token | SEAT_IN_HAND);
 }
 
 int brood__single_reserve(const struct call *call, struct brood_message *message)
@@ -353,7 +365,7 @@ int brood__single_reserve(const struct call *call, struct brood_message *message
 		if (tail - queue->head_seen >= queue->ring)
 			slot = slot_number(queue, SPARE_SLOT(queue));
 	}
-	hold(call, &queue->producer);
+	hold(call, &queue->producer, tail);
 	*message = (struct brood_message){
 		.data = slot->bytes,
 		.size = queue->max_bytes,
@@ -601,7 +613,7 @@ int brood__single_lease(const struct call *call, struct brood_message *message, 
 		.buffer = (uint32_t)head,
 	};
 	show(queue, head + 1);
-	hold(call, &queue->consumer);
+	hold(call, &queue->consumer, head);
 	return 0;
 }
 
@@ -630,47 +642,45 @@ void brood__single_return(const struct call *call)
 
 /* ---- count ---- */
 
-/* Whether the consumer that lives has the message at the head. */
+/* Whether the consumer that lives has the message at the head, and not the one before it still. */
 static bool is_leased(const struct call *call, uint64_t head)
 {
-	struct brood_queue *queue = call->queue;
-	uint64_t seat = load(&queue->consumer);	/* P6 */
+	uint64_t seat = load(&call->queue->consumer);	/* P6 */
 
-	return seat & SEAT_IN_HAND && load(&queue->shown) == head + 1 &&
+	return seat & SEAT_IN_HAND && !(seat & SEAT_ODD) == !(head & 1) &&
 	       !brood__token_gone(&call->segment->members, seat);
 }
 
 /*
  * The head, and whether it is leased, is read before and after the tail; if it is the same, it was
- * that when the tail was read. If others keep taking, the last pair is as good as any.
+ * that when the tail was read. If others keep taking, the last pair is as good as any. Whether the
+ * queue is closed is asked behind the walk, which may have met what came too late (P4).
  */
 int brood__single_count(const struct call *call, size_t *messages, size_t *leased)
 {
 	struct brood_queue *queue = call->queue;
-	uint64_t head = load(&queue->head), tail, before;	/* P2 */
-	bool has = is_leased(call, head), had;
+	uint64_t head, tail;
+	bool has;
 
-	for (int tries = 0; ; tries++) {
-		before = head;
-		had = has;
+	for (unsigned int tries = 0; ; tries++) {
+		head = load(&queue->head);	/* P2 */
+		has = is_leased(call, head);
+		tail = walk_tail(queue);
 		if (is_closed(queue)) {
 			int result = find_end(queue, &tail);
 
 			if (result)
 				return result;
-		} else {
-			tail = walk_tail(queue, load(&queue->tail));	/* P3 */
 		}
-		head = load(&queue->head);	/* P2 */
-		has = is_leased(call, head);
-		if ((head == before && has == had) || tries == 100)
+		if (tries == LOOKS_MORE ||
+		    (is_leased(call, head) == has && load(&queue->head) == head))	/* P2 */
 			break;
 	}
-	tail -= before;
+	tail -= head;
 	if (tail > queue->capacity)	/* behind, or damaged */
 		tail = (int64_t)tail < 0 ? 0 : queue->capacity;
 	*messages = tail;
-	*leased = had && tail;
+	*leased = has && tail;
 	return 0;
 }
 
@@ -687,7 +697,7 @@ uint32_t brood__single_ready(struct brood_queue *queue, uint32_t events)
 	    has_position(load(&slot_of(queue, head)->header), head))	/* P1 */
 		ready |= BROOD_READABLE;
 	if (events & BROOD_WRITABLE &&
-	    walk_tail(queue, load(&queue->tail)) - head < queue->capacity)	/* P3 */
+	    walk_tail(queue) - head < queue->capacity)	/* P3 */
 		ready |= BROOD_WRITABLE;
 	return ready;
 }

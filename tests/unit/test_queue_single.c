@@ -2,6 +2,10 @@
 /* Queues with one producer, one consumer, or both: the places, and the ring for one and one. */
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
 
 #include "queue/spsc_ring.h"
 #include "support.h"
@@ -502,6 +506,51 @@ static int has_no_lease(void *arg)
 	return 0;
 }
 
+static void die_in_get_many(struct brood_queue *queue, void *nowhere)
+{
+	struct rlimit no_core = { 0, 0 };
+	char first[8];
+	struct brood_message m[3] = {
+		{ .data = first, .size = 8 }, { .data = nowhere, .size = 8 },
+		{ .data = first, .size = 8 },
+	};
+
+	setrlimit(RLIMIT_CORE, &no_core);
+	signal(SIGSEGV, SIG_DFL);
+	brood_queue_get_many(queue, m, 3, 0);
+	_exit(0);
+}
+
+/* Who takes it from a dead one that had shown more than the first. */
+START_TEST(a_lease_is_not_counted_though_more_was_shown)
+{
+	struct brood_queue *queue = queue_of(4, 8);
+	void *nowhere = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct brood_message m;
+	int status;
+	pid_t pid;
+
+	ck_assert_ptr_ne(nowhere, MAP_FAILED);
+	for (int64_t i = 0; i < 4; i++)
+		ck_assert_int_eq(put_number(queue, i, 0), 0);
+	pid = fork();
+	if (pid == 0)
+		die_in_get_many(queue, nowhere);
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV);
+	for (int64_t i = 0; i < 4; i++) {
+		ck_assert_int_eq(brood_queue_count(queue), 4 - i);
+		ck_assert_int_eq(brood_queue_lease(queue, &m, 0), 0);
+		ck_assert_int_eq(*(int64_t *)m.data, i);
+		ck_assert_uint_eq(m.flags, i < 3 ? BROOD_REDELIVERED : 0);
+		ck_assert_int_eq(brood_queue_count(queue), 3 - i);
+		ck_assert_int_eq(brood_queue_empty(queue), i == 3);
+		ck_assert_int_eq(brood_queue_release(queue, &m), 0);
+	}
+	munmap(nowhere, 4096);
+}
+END_TEST
+
 START_TEST(a_forked_child_has_no_lease)
 {
 	struct brood_queue *queue = queue_of(2, 8);
@@ -907,6 +956,7 @@ int main(void)
 	tcase_add_loop_test(places, a_successor_takes_over, 0, 3 * (KINDS - 1));
 	tcase_add_loop_test(places, producer_end_makes_room_for_another, 0, 2);
 	tcase_add_test(deaths, what_a_dead_one_held);
+	tcase_add_test(deaths, a_lease_is_not_counted_though_more_was_shown);
 	tcase_add_test(deaths, a_forked_child_has_no_lease);
 	tcase_add_test(deaths, a_close_that_was_cut_short);
 	tcase_add_test(waits, times);
