@@ -27,6 +27,7 @@
 
 /* Kept out of its callers: they are short, and save no registers for it. */
 #define brood__slow __attribute__((noinline, cold))
+#define brood__flat __attribute__((flatten))	/* all that it calls, inlined: a fast path */
 
 /* Checked in the debug build (--enable-debug) only: the state of shared words, never user input. */
 #ifdef BROOD_DEBUG

@@ -274,7 +274,7 @@ int brood__conn_is_closed(const struct conn_call *call)
 					 (call->token | HOLDER_CLOSED);
 }
 
-int brood__conn_enter(struct brood_conn *conn, struct conn_call *call)
+brood__flat int brood__conn_enter(struct brood_conn *conn, struct conn_call *call)
 {
 	int result = enter_pipe(conn, call);
 
@@ -327,7 +327,7 @@ bool brood__conn_held(const struct conn_call *call, uint32_t end)
 	return true;
 }
 
-int brood__conn_ring(const struct conn_call *call, uint32_t end, struct bytes *bytes)
+brood__flat int brood__conn_ring(const struct conn_call *call, uint32_t end, struct bytes *bytes)
 {
 	struct brood_segment *segment = call->inside.segment;
 	uint32_t members = segment->members.max, granules = call->pipe->granules;

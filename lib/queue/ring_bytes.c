@@ -224,6 +224,9 @@ static inline int claim(const struct bytes *bytes, size_t length, bool alone, st
 	uint32_t granules = granules_of(length), tries = 0;
 	int result;
 
+	/* Readers had both lines: to be written at once, not to be read first. */
+	brood__prefetch_write(bytes_entry(bytes, position));
+	brood__prefetch_write(bytes_at(bytes, position));
 	for (uint32_t steps = 0; steps <= 2 * bytes->granules; steps++) {
 		switch (look(bytes, position, &word)) {
 		case FOUND_DAMAGE:
@@ -251,12 +254,12 @@ static inline int claim(const struct bytes *bytes, size_t length, bool alone, st
 	return -EAGAIN;
 }
 
-int brood__bytes_claim(const struct bytes *bytes, size_t length, struct place *place)
+brood__flat int brood__bytes_claim(const struct bytes *bytes, size_t length, struct place *place)
 {
 	return claim(bytes, length, false, place);
 }
 
-int brood__bytes_room(const struct bytes *bytes, size_t length, struct place *place)
+brood__flat int brood__bytes_room(const struct bytes *bytes, size_t length, struct place *place)
 {
 	return claim(bytes, length, true, place);
 }
@@ -350,6 +353,8 @@ static int take_here(const struct bytes *bytes, uint64_t position, uint64_t word
 		return unless_changed(bytes, position, word, -EBUSY);
 	if (brood__unlikely(note_length(taking->note) > taking->room))
 		return unless_changed(bytes, position, word, -EMSGSIZE);
+	/* It comes while the entry's line is fetched for writing. */
+	__builtin_prefetch(bytes_at(bytes, position));
 	mine = word_change(state == BYTES_LEASED ? word_again(word) : word, BYTES_LEASED) |
 	       (uint64_t)(bytes->me + 1) << OWNER_SHIFT;
 	if (brood__unlikely(!change(bytes, position, word, mine)))
@@ -429,7 +434,7 @@ static int walk_again(const struct bytes *bytes, bool from_head, struct taking *
  * the walk itself finds them. What was passed may have come back, and `orphans` be another, before it
  * is said that there is nothing.
  */
-int brood__bytes_take(const struct bytes *bytes, struct taking *taking)
+brood__flat int brood__bytes_take(const struct bytes *bytes, struct taking *taking)
 {
 	_Atomic uint64_t *orphans = &bytes->ring->orphans;
 	uint32_t tries = 0;

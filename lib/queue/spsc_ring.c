@@ -66,7 +66,7 @@
 #include "queue/spsc_ring.h"
 
 #define SPARE_SLOT(queue) ((queue)->ring)	/* not in the ring */
-#define AHEAD 8u	/* slots whose lines are on their way while one is filled */
+#define AHEAD 8u	/* lines, or slots, that are on their way while one is filled */
 #define RUN 64u		/* messages that put_many publishes at a time */
 #define LOOKS_MORE 100u	/* at what others change again and again */
 
@@ -281,10 +281,11 @@ static size_t put_run(const struct call *call, const struct brood_message *messa
 {
 	const struct slots slots = all_slots(call->queue);
 	const uint64_t tail = mine(&call->queue->tail);
+	const uint64_t ahead = slots.stride < BROOD__LINE ? AHEAD * BROOD__LINE / slots.stride :
+							    AHEAD;
 
 	for (size_t i = 1; i < n; i++) {
-		if (slots.stride > BROOD__LINE)
-			brood__prefetch_write(slot_in(&slots, tail + i + AHEAD));
+		brood__prefetch_write(slot_in(&slots, tail + i + ahead));
 		fill(&slots, tail + i, &messages[i]);
 	}
 	if (n)
