@@ -35,6 +35,7 @@
 #define LATE_NS 60000000	/* behind the kill or the call; the own look comes after 100 ms */
 #define TRIES 4			/* the machine may be busy: late each time is a failure */
 #define CROWD 3
+#define MEMBERS (2 * CREW_MEMBERS)	/* room: the last victim may still be being swept */
 
 struct job {
 	const char *name;
@@ -370,7 +371,7 @@ static struct brood__bytes *conn_ring(const struct brood_conn *end)
 {
 	char *pipe = (char *)(uintptr_t)(end - 1 - end->index);
 
-	return (struct brood__bytes *)(void *)(pipe + pipe_rings_at(CREW_MEMBERS));
+	return (struct brood__bytes *)(void *)(pipe + pipe_rings_at(MEMBERS));
 }
 
 static bool conn_has_message(const void *object)
@@ -386,7 +387,7 @@ static bool conn_has_room(const void *object)
 static bool broadcast_has_message(const void *object)
 {
 	const struct brood_broadcast *broadcast = object;
-	struct slot *first = (void *)(uintptr_t)(broadcast->cursors + CREW_MEMBERS);
+	struct slot *first = (void *)(uintptr_t)(broadcast->cursors + MEMBERS);
 
 	return atomic_load(&first->stamp) == stamp_of(0);
 }
@@ -850,9 +851,7 @@ static const struct job jobs[] = {
 
 int main(int argc, char **argv)
 {
-	/* Room to spare: the last victim may still be being swept by one of the crew. */
-	const struct brood_segment_opts opts = { .bytes = 16u << 20,
-						 .members = 2 * CREW_MEMBERS };
+	const struct brood_segment_opts opts = { .bytes = 16u << 20, .members = MEMBERS };
 	int status = options_start(argc, argv, 2);
 
 	if (status)
