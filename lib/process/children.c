@@ -1,11 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The table of children: all handles that this process created and has not freed.
+ * The table of children: all handles that this process created and has not freed, and the exit
+ * rule.
  *
  * One mutex guards it, an ordinary one of this process. It is held across every fork of the process
  * (pthread_atfork), whoever forks, so that the new process finds the table whole; there the table
  * is emptied, because the parent's children are not its children. brood__deaths_noticed() is called
  * without it.
+ *
+ * A handle's creator is told by how many forks it is away from the first process. All that descend
+ * from it are further away, so no forked copy is ever taken for an own handle, as it could be by
+ * a pid that is used again. A copy of the process that was made without the handlers has another
+ * pid.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -19,11 +25,9 @@
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static CDS_LIST_HEAD(children);
-static pid_t owner;		/* the process that this table belongs to */
-static bool ending;		/* the exit rule runs: handles stay until the process is gone */
-
-/* The handle that the calling thread is forking for: its child keeps the gate. */
-static __thread struct brood_process *starting;
+static pid_t owner; /* the process that this table belongs to */
+static uint32_t depth; /* forks between the first process and this one */
+static bool ending; /* the exit rule runs: handles stay until the process is gone */
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static int once_error;
@@ -45,24 +49,48 @@ static void close_fd(int *fd)
 	*fd = -1;
 }
 
-static void disown(struct brood_process *child)
+void brood__children_lock(void)
 {
-	cds_list_del_init(&child->node);
-	child->creator = 0;
-	close_fd(&child->pidfd);
-	if (child != starting)
-		close_fd(&child->gate);
+	lock();
+}
+
+void brood__children_unlock(void)
+{
+	unlock();
+}
+
+/*
+ * The copy is not changed: its page is still the parent's. A child keeps the gate that was made by
+ * the thread that forked it: its own.
+ */
+static void close_copies(const struct brood_process *child)
+{
+	if (child->pidfd >= 0)
+		close(child->pidfd);
+	if (child->gate >= 0 && !pthread_equal(child->starter, pthread_self()))
+		close(child->gate);
 }
 
 static void after_fork_in_child(void)
 {
-	struct brood_process *child, *next;
+	struct brood_process *child;
 
-	cds_list_for_each_entry_safe(child, next, &children, node)
-		disown(child);
+	cds_list_for_each_entry(child, &children, node)
+		close_copies(child);
+	CDS_INIT_LIST_HEAD(&children);
 	owner = getpid();
+	depth++;
 	ending = false;
+	brood__kin_forked();
+	brood__roster_forked();
+	brood__zygote_forked();
 	unlock();
+}
+
+void brood__child_born(void)
+{
+	owner = getpid();
+	depth++;
 }
 
 static void install(void)
@@ -79,22 +107,50 @@ int brood__children_ready(void)
 	return once_error;
 }
 
+bool brood__child_is_mine(const struct brood_process *child)
+{
+	return child->creator == depth && owner == getpid();
+}
+
+void brood__child_add(struct brood_process *child)
+{
+	lock();
+	child->creator = depth;
+	cds_list_add_tail(&child->node, &children);
+	unlock();
+}
+
 /*
  * Descriptors of handles are opened and closed under the mutex: a fork finds all that there are,
  * and no number that has become somebody else's.
  */
-int brood__child_add(struct brood_process *child)
+int brood__child_begin(struct brood_process *child)
 {
-	int gate;
+	int r = 0;
 
 	lock();
-	gate = brood__gate_make();
-	if (gate >= 0)
-		child->gate = gate;
-	child->creator = owner;
-	cds_list_add_tail(&child->node, &children);
+	if (!brood__child_is_mine(child))
+		r = -ECHILD;
+	else if (child->state != BROOD__NEW)
+		r = -EALREADY;
+	else
+		r = child->gate = brood__gate_make();
+	if (r >= 0) {
+		child->state = BROOD__STARTING;
+		child->starter = pthread_self();
+	}
 	unlock();
-	return gate < 0 ? gate : 0;
+	return r < 0 ? r : 0;
+}
+
+void brood__child_failed(struct brood_process *child)
+{
+	lock();
+	close_fd(&child->gate);
+	close_fd(&child->pidfd);
+	child->pid = 0;
+	child->state = BROOD__NEW;
+	unlock();
 }
 
 void brood__child_drop(struct brood_process *child)
@@ -104,21 +160,13 @@ void brood__child_drop(struct brood_process *child)
 		unlock();
 		return;
 	}
-	cds_list_del(&child->node);
-	close_fd(&child->pidfd);
-	close_fd(&child->gate);
+	if (brood__child_is_mine(child)) {
+		cds_list_del(&child->node);
+		close_fd(&child->pidfd);
+		close_fd(&child->gate);
+	}
 	unlock();
 	free(child);
-}
-
-pid_t brood__child_fork(struct brood_process *child)
-{
-	pid_t pid;
-
-	starting = child;
-	pid = fork();
-	starting = NULL;
-	return pid < 0 ? -errno : pid;
 }
 
 /*
@@ -130,16 +178,19 @@ int brood__child_open(struct brood_process *child, pid_t pid)
 	int fd;
 
 	lock();
-	child->pid = pid;
 	fd = brood__pidfd_open(pid);
-	if (fd == -ESRCH) {
+	if (fd >= 0) {
+		child->state = BROOD__RUNNING;
+	} else if (fd == -ESRCH) {
 		child->state = BROOD__LOST;
 		fd = child->gate;
 		child->gate = -1;
 		brood__gate_open(fd);
 	}
-	if (fd >= 0)
+	if (fd >= 0) {
+		child->pid = pid;
 		child->pidfd = fd;
+	}
 	unlock();
 	return fd < 0 ? fd : 0;
 }
@@ -154,30 +205,62 @@ void brood__child_close_gate(struct brood_process *child)
 int brood__child_look(struct brood_process *child)
 {
 	bool noticed = false;
-	bool running;
-	int r;
+	int r = 0;
 
 	if (!child)
 		return -EINVAL;
-	if (child->creator != getpid())
+	if (!brood__child_is_mine(child))
 		return -ECHILD;
 	lock();
 	if (child->state == BROOD__RUNNING) {
 		r = brood__pidfd_reap(child->pidfd, &child->code);
-		if (r != -EAGAIN)
-			child->state = r ? BROOD__LOST : BROOD__ENDED;
 		noticed = r != -EAGAIN;
+		if (noticed)
+			child->state = r ? BROOD__LOST : BROOD__ENDED;
 	}
-	running = child->state == BROOD__RUNNING;
+	if (child->state == BROOD__NEW || child->state == BROOD__STARTING)
+		r = -EINVAL;
+	else
+		r = child->state == BROOD__RUNNING ? -EAGAIN : 0;
 	unlock();
-	if (noticed)
+	if (noticed) {
+		brood__roster_forget(child->pid);
 		brood__deaths_noticed();
-	return running ? -EAGAIN : 0;
+	}
+	return r;
 }
 
 static bool runs(const struct brood_process *child)
 {
 	return child->pidfd >= 0 && child->state == BROOD__RUNNING;
+}
+
+size_t brood_active_children(struct brood_process **handles, size_t room)
+{
+	struct brood_process *child;
+	bool noticed = false;
+	size_t n = 0;
+
+	if (owner != getpid())
+		return 0;
+	lock();
+	cds_list_for_each_entry(child, &children, node) {
+		if (runs(child)) {
+			int r = brood__pidfd_reap(child->pidfd, &child->code);
+
+			if (r != -EAGAIN) {
+				child->state = r ? BROOD__LOST : BROOD__ENDED;
+				noticed = true;
+				brood__roster_forget(child->pid);
+			} else if (n++ < room) {
+				handles[n - 1] = child;
+			}
+		}
+	}
+	unlock();
+	if (noticed)
+		brood__deaths_noticed();
+	return n;
 }
 
 static struct brood_process *first_running(void)
@@ -195,25 +278,41 @@ static struct brood_process *first_running(void)
 	return found;
 }
 
+static struct brood_process *next_daemon(void)
+{
+	struct brood_process *child, *found = NULL;
+
+	lock();
+	ending = true; /* no handle is freed from here on */
+	cds_list_for_each_entry(child, &children, node) {
+		if (child->daemon && !child->terminated && runs(child)) {
+			child->terminated = true;
+			found = child;
+			break;
+		}
+	}
+	unlock();
+	return found;
+}
+
+/* A daemon goes with all that it has started; if those cannot be found, then alone. */
 static void terminate_daemons(void)
 {
 	struct brood_process *child;
 
-	lock();
-	ending = true;
-	cds_list_for_each_entry(child, &children, node)
-		if (child->daemon && runs(child))
+	while ((child = next_daemon()))
+		if (brood__tree_signal(child->pid, child->pidfd, SIGTERM))
 			brood__pidfd_signal(child->pidfd, SIGTERM);
-	unlock();
 }
 
 void brood__children_end(void)
 {
 	struct brood_process *child;
 
-	if (owner != getpid())	/* a copy of the process that was made without the fork handlers */
+	if (owner != getpid()) /* a copy of the process that was made without the fork handlers */
 		return;
 	terminate_daemons();
 	while ((child = first_running()))
 		brood_process_join(child, BROOD_FOREVER);
+	brood__zygote_end();
 }

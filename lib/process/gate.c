@@ -57,7 +57,7 @@ bool brood__parent_gone(pid_t parent)
 {
 	pid_t now = getppid();
 
-	return now != parent && now != 0;	/* 0: it lives in an outer pid namespace */
+	return now != parent && now != 0; /* 0: it lives in an outer pid namespace */
 }
 
 bool brood__gate_enter(int gate, pid_t parent)
@@ -68,7 +68,7 @@ bool brood__gate_enter(int gate, pid_t parent)
 
 	while (eventfd_read(gate, &word) && !gone) {
 		poll(&poll_gate, 1, LOOK_FOR_PARENT_MS);
-		gone = brood__parent_gone(parent);	/* then its word is there now or never */
+		gone = brood__parent_gone(parent); /* then its word is there now or never */
 	}
 	close(gate);
 	return word == OPEN;

@@ -1,165 +1,66 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/*
- * The launcher: start a child, ask after it, send it signals.
- *
- *	parent                                    child
- *	family arena ready, stdio flushed
- *	handle into the table, gate made
- *	fork ------------------------------------ table emptied (fork handler)
- *	pidfd opened                              die_with_parent asked for
- *	gate opened  - - - - - - - - - - - - - -> waits at the gate
- *	with die_with_parent: until it is passed  parent gone? killed
- *	gate closed, start returns                function, exit rule, flush, leave, _exit
- *
- * With die_with_parent the start waits until the child has passed the gate: the kernel's request
- * follows the thread that forked, and if that thread ended earlier, the child would follow another
- * thread of the parent, which nobody could tell. When the whole parent is killed, getppid tells.
- */
+/* The launcher's calls: make a handle, launch it, ask after it, send it signals. */
 #include <errno.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "arena/arena.h"
-#include "member/member.h"
 #include "platform/platform.h"
 #include "process/process.h"
 #include "wait/waitable.h"
 
-static struct brood_process *self;	/* what we are to our creator; NULL in the first process */
-static _Atomic unsigned int started;	/* the k of the last "Process-k" */
-
-/* text is the default name, which ends with the path, and then the name that was asked for. */
-static struct brood_process *make_handle(const struct brood_process_opts *opts)
+static bool is_self(const struct brood_process *process)
 {
-	static const char format[] = "Process-%s%s%u";
-	const char *above = self ? self->path : "";
-	const char *colon = self ? ":" : "";
-	unsigned int k = atomic_fetch_add_explicit(&started, 1, memory_order_relaxed) + 1;
-	size_t length = (size_t)snprintf(NULL, 0, format, above, colon, k) + 1;
-	size_t extra = opts->name ? strlen(opts->name) + 1 : 0;
-	struct brood_process *process = calloc(1, sizeof *process + length + extra);
+	return process == brood__current();
+}
 
-	if (!process)
-		return NULL;
-	snprintf(process->text, length, format, above, colon, k);
-	process->path = process->text + strlen("Process-");
-	process->name = process->text;
-	if (opts->name)
-		process->name = memcpy(process->text + length, opts->name, extra);
-	process->daemon = opts->daemon;
-	process->die_with_parent = opts->die_with_parent;
-	process->pidfd = -1;
-	process->gate = -1;
+static bool is_kin(const struct brood_process *process)
+{
+	return process && (is_self(process) || process == brood__above());
+}
+
+static struct brood_process *failed(struct brood_process *process, int error)
+{
+	if (process)
+		brood__child_drop(process);
+	errno = -error;
+	return NULL;
+}
+
+struct brood_process *brood_process_create(int (*function)(void *), void *argument,
+					   const struct brood_process_opts *opts)
+{
+	struct brood_process *process;
+	int r = brood__children_ready();
+
+	if (r)
+		return failed(NULL, r);
+	process = brood__handle_make(function, argument, opts);
+	if (process)
+		brood__child_add(process);
 	return process;
 }
 
-static _Noreturn void run_child(struct brood_process *process, pid_t parent,
-				int (*function)(void *), void *argument)
+int brood_process_launch(struct brood_process *process)
 {
-	int code;
-
-	free(self);
-	self = process;
-	atomic_store_explicit(&started, 0, memory_order_relaxed);
-	if (process->die_with_parent)
-		brood__die_with_parent();
-	if (!brood__gate_enter(process->gate, parent))
-		_exit(0);
-	process->gate = -1;
-	if (process->die_with_parent && brood__parent_gone(parent))
-		raise(SIGKILL);
-
-	code = function(argument);
-	brood__children_end();
-	fflush(NULL);
-	brood__leave();
-	_exit(code & 0xff);
-}
-
-/* The child has been forked and stands at its gate. */
-static int let_go(struct brood_process *process, pid_t pid)
-{
-	int r = brood__child_open(process, pid);
-
-	if (r) {
-		brood__gate_cancel(process->gate);
-		while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
-			;
-		return r;
-	}
-	if (process->gate < 0)
-		return 0;
-	brood__gate_open(process->gate);
-	if (process->die_with_parent)
-		brood__gate_passed(process->gate, process->pidfd);
-	brood__child_close_gate(process);
-	return 0;
-}
-
-/*
- * Another thread that is blocked in a read of standard input holds that stream's lock, and flushing all
- * streams would wait for it. Then the two that matter most are flushed.
- */
-static void flush_all(void)
-{
-	if (ftrylockfile(stdin) == 0) {
-		fflush(NULL);
-		funlockfile(stdin);
-		return;
-	}
-	fflush(stdout);
-	fflush(stderr);
-}
-
-static int launch(struct brood_process *process, int (*function)(void *), void *argument)
-{
-	pid_t parent = getpid();
-	pid_t pid;
 	int r;
 
-	flush_all();
-	r = brood__child_add(process);
-	if (r)
-		return r;
-	pid = brood__child_fork(process);
-	if (pid == 0)
-		run_child(process, parent, function, argument);
-	return pid < 0 ? pid : let_go(process, pid);
-}
-
-static int start(struct brood_process **out, int (*function)(void *), void *argument,
-		 const struct brood_process_opts *opts)
-{
-	struct brood_process_opts known;
-	int r = brood__options(&known, sizeof known, opts);
-
-	if (r || !function)
+	if (!process)
 		return -EINVAL;
-	r = brood__children_ready();
-	if (!r)
-		r = brood__family_ready();
-	if (r)
-		return r;
-	*out = make_handle(&known);
-	return *out ? launch(*out, function, argument) : -ENOMEM;
+	if (is_kin(process) || !brood__child_is_mine(process))
+		return -ECHILD;
+	r = brood__family_ready();
+	return r ? r : brood__launch(process);
 }
 
 struct brood_process *brood_process_start_opts(int (*function)(void *), void *argument,
 					       const struct brood_process_opts *opts)
 {
-	struct brood_process *process = NULL;
-	int r = start(&process, function, argument, opts);
+	struct brood_process *process = brood_process_create(function, argument, opts);
+	int r = process ? brood_process_launch(process) : 0;
 
-	if (!r)
-		return process;
-	if (process)
-		brood__child_drop(process);
-	errno = -r;
-	return NULL;
+	return r ? failed(process, r) : process;
 }
 
 struct brood_process *brood_process_start(int (*function)(void *), void *argument)
@@ -167,30 +68,80 @@ struct brood_process *brood_process_start(int (*function)(void *), void *argumen
 	return brood_process_start_opts(function, argument, NULL);
 }
 
+/* ---- asking ---- */
+
+/* As brood__child_look, of any handle; *fd is what becomes readable at its end. */
+static int look(struct brood_process *process, int *fd)
+{
+	int r;
+
+	if (process && process == brood__above())
+		return brood__parent_look(process, fd);
+	r = is_self(process) ? -ECHILD : brood__child_look(process);
+	if (r == -EAGAIN)
+		*fd = process->pidfd;
+	return r;
+}
+
 /*
  * The pidfd can be readable while there is nothing to reap yet: a debugger that traces the child is
  * told first. Then we look again.
  */
+static int join_until(struct brood_process *process, int fd, int64_t deadline)
+{
+	int r;
+
+	do {
+		r = brood__pidfd_wait(fd, deadline);
+		if (r && r != -EINTR)
+			return r;
+		r = look(process, &fd);
+	} while (r == -EAGAIN);
+	return r;
+}
+
 int brood_process_join(struct brood_process *process, int64_t timeout)
 {
-	int64_t deadline;
-	int r = brood__child_look(process);
+	int fd = -1;
+	int r = look(process, &fd);
 
-	if (r != -EAGAIN)
-		return r;
-	deadline = brood__deadline(timeout);
-	do {
-		r = brood__pidfd_wait(process->pidfd, deadline);
-		if (r == 0)
-			r = brood__child_look(process) ? -EINTR : 0;
-	} while (r == -EINTR);
-	return r;
+	return r == -EAGAIN ? join_until(process, fd, brood__deadline(timeout)) : r;
+}
+
+int brood_process_join_all(struct brood_process *const *processes, size_t n, int64_t timeout)
+{
+	int64_t deadline = brood__deadline(timeout);
+	int fd, first = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		int r = look(processes[i], &fd);
+
+		if (r && r != -EAGAIN)
+			return r;
+	}
+	for (size_t i = 0; i < n; i++) {
+		int r = look(processes[i], &fd);
+
+		if (r == -EAGAIN)
+			r = join_until(processes[i], fd, deadline);
+		first = first ? first : r;
+	}
+	return first;
+}
+
+/* Made, and not launched by this process. */
+static bool is_new(const struct brood_process *process)
+{
+	return process && !is_kin(process) && brood__child_is_mine(process) && process->pid == 0;
 }
 
 int brood_process_exit_code(struct brood_process *process, int *code)
 {
-	int r = brood__child_look(process);
+	int r;
 
+	if (is_self(process) || is_new(process))
+		return -EAGAIN;
+	r = is_kin(process) ? -ECHILD : brood__child_look(process);
 	if (r)
 		return r;
 	if (!code)
@@ -203,19 +154,24 @@ int brood_process_exit_code(struct brood_process *process, int *code)
 
 int brood_process_is_alive(struct brood_process *process)
 {
-	int r = brood__child_look(process);
+	int fd, r;
 
+	if (is_self(process) || is_new(process))
+		return is_self(process);
+	r = look(process, &fd);
 	return r == -EAGAIN ? 1 : r;
 }
 
 pid_t brood_process_pid(const struct brood_process *process)
 {
-	return process ? process->pid : -EINVAL;
+	if (!process)
+		return -EINVAL;
+	return is_self(process) ? getpid() : process->pid;
 }
 
 const char *brood_process_name(const struct brood_process *process)
 {
-	return process ? process->name : NULL;
+	return process ? brood__part(process, process->name) : NULL;
 }
 
 bool brood_process_is_daemon(const struct brood_process *process)
@@ -227,7 +183,9 @@ int brood_process_pidfd(const struct brood_process *process)
 {
 	if (!process)
 		return -EINVAL;
-	return process->creator == getpid() ? process->pidfd : -ECHILD;
+	if (is_kin(process) || !brood__child_is_mine(process))
+		return -ECHILD;
+	return process->pid ? process->pidfd : -EINVAL;
 }
 
 static int fd_of(const struct brood_waitable *item)
@@ -243,17 +201,40 @@ static void register_process(void)
 	brood__waitable_register(BROOD_WAIT_PROCESS, &ops);
 }
 
-int brood_process_signal(struct brood_process *process, int signal)
+/* ---- signals ---- */
+
+static int send(struct brood_process *process, int signal,
+		int (*by)(const struct brood_process *, int))
 {
 	int r;
 
 	if (signal < 0 || signal >= NSIG)
 		return -EINVAL;
-	r = brood__child_look(process);
+	r = is_kin(process) ? -ECHILD : brood__child_look(process);
 	if (r != -EAGAIN)
 		return r;
-	r = brood__pidfd_signal(process->pidfd, signal);
+	r = by(process, signal);
 	return r == -ESRCH ? 0 : r;
+}
+
+static int to_one(const struct brood_process *process, int signal)
+{
+	return brood__pidfd_signal(process->pidfd, signal);
+}
+
+static int to_tree(const struct brood_process *process, int signal)
+{
+	return brood__tree_signal(process->pid, process->pidfd, signal);
+}
+
+int brood_process_signal(struct brood_process *process, int signal)
+{
+	return send(process, signal, to_one);
+}
+
+int brood_process_kill_tree(struct brood_process *process, int signal)
+{
+	return send(process, signal, to_tree);
 }
 
 int brood_process_terminate(struct brood_process *process)
@@ -270,7 +251,8 @@ int brood_process_free(struct brood_process *process)
 {
 	if (!process)
 		return 0;
-	if (brood__child_look(process) == -EAGAIN)
+	if (is_kin(process) || brood__child_look(process) == -EAGAIN ||
+	    (brood__child_is_mine(process) && process->state == BROOD__STARTING))
 		return -EBUSY;
 	brood__child_drop(process);
 	return 0;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Very many children, one after another, through one family of at most four members: nothing is
- * used up by their coming and going, by their own end or by SIGKILL. Then the limit itself: one
- * member too many is refused, harms nobody, and gets in when another has left.
+ * Very many children, one after another, by fork and by the zygote, through one family of at most
+ * four members: nothing is used up by their coming and going, by their own end or by SIGKILL.
+ * Then the limit itself: one member too many is refused, harms nobody, and gets in when another
+ * has left.
  *
  *	children [number]	10000 when not given
  */
@@ -15,17 +16,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <brood/process.h>
 #include <brood/queue.h>
 
 #define MEMBERS 4
-#define SETTLED 10	/* children after which nothing may grow any more */
+#define SETTLED 10 /* children after which nothing may grow any more */
 
 static struct brood_queue *queue;
 
-static _Atomic int *stage;	/* shared: what a child has reached, what it may go on to */
+static _Atomic int *stage; /* shared: what a child has reached, what it may go on to */
 
 static int put_and_get(void)
 {
@@ -69,22 +71,23 @@ static bool drained(void)
 	return n <= 1 && brood_queue_count(queue) == 0;
 }
 
-static bool child(unsigned long i)
+static bool child(unsigned long i, enum brood_start_method method)
 {
+	struct brood_process_opts opts = { .method = method };
 	bool killed = i % 10 == 9;
 	struct brood_process *process;
 	int code = 1;
 
 	atomic_store(stage, 0);
-	process = brood_process_start(killed ? until_killed : once, NULL);
+	process = brood_process_start_opts(killed ? until_killed : once, NULL, &opts);
 	if (!process)
 		return false;
 	if (killed) {
 		wait_for((int)(i / 10 % 50));
 		brood_process_kill(process);
 	}
-	if (brood_process_join(process, BROOD_FOREVER) ||
-	    brood_process_exit_code(process, &code) || brood_process_free(process))
+	if (brood_process_join(process, BROOD_FOREVER) || brood_process_exit_code(process, &code) ||
+	    brood_process_free(process))
 		return false;
 	return code == (killed ? -SIGKILL : 0) && (!killed || drained());
 }
@@ -92,6 +95,8 @@ static bool child(unsigned long i)
 struct used {
 	struct brood_segment_info info;
 	unsigned fds;
+	size_t listed; /* in the family's roster */
+	bool children; /* that nobody has reaped, but for the zygote */
 };
 
 static struct used look(void)
@@ -99,15 +104,17 @@ static struct used look(void)
 	struct used used = { 0 };
 	DIR *fds = opendir("/proc/self/fd");
 
-	brood_queue_count(queue);	/* sweeps */
+	brood_queue_count(queue); /* sweeps */
 	brood_segment_stat(NULL, &used.info);
 	while (fds && readdir(fds))
 		used.fds++;
 	if (fds)
 		closedir(fds);
-	printf("members %u, not swept %u, objects %u, bytes used %zu, committed %zu, fds %u\n",
+	used.listed = brood_family(NULL, 0);
+	used.children = waitid(P_ALL, 0, &(siginfo_t){ 0 }, WEXITED | WNOHANG | WNOWAIT) == 0;
+	printf("members %u, not swept %u, objects %u, bytes used %zu, committed %zu, fds %u, listed %zu\n",
 	       used.info.members, used.info.dead, used.info.objects, used.info.bytes_used,
-	       used.info.bytes_committed, used.fds);
+	       used.info.bytes_committed, used.fds, used.listed);
 	return used;
 }
 
@@ -115,24 +122,25 @@ static bool same(const struct used *a, const struct used *b)
 {
 	return a->info.members == b->info.members && a->info.dead == b->info.dead &&
 	       a->info.objects == b->info.objects && a->info.bytes_used == b->info.bytes_used &&
-	       a->info.bytes_committed == b->info.bytes_committed && a->fds == b->fds;
+	       a->info.bytes_committed == b->info.bytes_committed && a->fds == b->fds &&
+	       a->listed == b->listed && a->children == b->children;
 }
 
-static bool children(unsigned long n)
+static bool children(unsigned long n, enum brood_start_method method)
 {
 	struct used first = { 0 }, last;
 
 	for (unsigned long i = 0; i < n; i++) {
 		if (i == SETTLED)
 			first = look();
-		if (!child(i)) {
+		if (!child(i, method)) {
 			printf("child %lu failed: %s\n", i, brood_strerror(errno));
 			return false;
 		}
 	}
 	last = look();
-	printf("%lu children\n", n);
-	return same(&first, &last);
+	printf("%lu children by %s\n", n, method ? "the zygote" : "fork");
+	return same(&first, &last) && last.children == (method == BROOD_START_ZYGOTE);
 }
 
 /* ---- the limit ---- */
@@ -209,5 +217,9 @@ int main(int argc, char **argv)
 	queue = brood_queue_create(&opts);
 	if (!queue || put_and_get())
 		return 99;
-	return children(n) && limit() ? 0 : 1;
+	return children(n, BROOD_START_FORK) && brood_zygote_start() == 0 &&
+			       children(n / 2, BROOD_START_ZYGOTE) && brood_zygote_stop() == 0 &&
+			       limit()
+		       ? 0
+		       : 1;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What the three programs that test the launcher share. */
+/* What the programs that test the launcher share. */
 #ifndef TEST_PROCESS_H
 #define TEST_PROCESS_H
 
@@ -8,7 +8,9 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/pidfd.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -55,6 +57,18 @@ static inline int return_number(void *number)
 	return *(int *)number;
 }
 
+/* Zeroed, and shared with all children. */
+static inline int *shared_int(void)
+{
+	return mmap(NULL, sizeof(int), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+}
+
+static inline int tick_off(void *number)
+{
+	*(volatile int *)number = 1;
+	return 0;
+}
+
 static inline int sleep_for_ever(void *unused)
 {
 	(void)unused;
@@ -94,7 +108,7 @@ static inline int run_case(const char *name, TCase *tests)
 	int failed, self = pidfd_open(getpid(), 0);
 
 	if (self < 0)
-		return 77;	/* an old kernel, or valgrind: nothing here can work */
+		return 77; /* an old kernel, or valgrind: nothing here can work */
 	close(self);
 	setrlimit(RLIMIT_CORE, &no_core);
 	signal(SIGCHLD, SIG_DFL);
