@@ -26,6 +26,7 @@ enum {
 	BENCH_ONE_RUN = 32,
 	BENCH_CONSUMER_CPU = 64, /* the CPU use of the consumers is what counts */
 	BENCH_SYNC = 128,	/* rounds of an object of synchronisation; no consumers */
+	BENCH_BATCH = 256,	/* --batch says how many at a time */
 	BENCH_MAILBOX = 256,	/* only for objects with room for one message */
 };
 
@@ -95,6 +96,8 @@ void rare_produce(struct job *job);
 void wake_produce(struct job *job);
 void wake_consume(struct job *job);
 void sync_rounds(struct job *job);
+void process_rounds(struct job *job);
+void pool_map_rounds(struct job *job);
 void idle_produce(struct job *job);
 void idle_consume(struct job *job);
 

@@ -164,6 +164,26 @@ const struct bench benches[] = {
 		.sizes = line_sized, .shapes = crowds, .batch = 1, .queues = 1,
 		.flags = BENCH_SYNC, .produce = sync_rounds,
 	}, {
+		.name = "process.start",
+		.about = "a process that does nothing: start and join",
+		.sizes = line_sized, .shapes = pair, .batch = 1, .queues = 1,
+		.flags = BENCH_SYNC, .produce = process_rounds,
+	}, {
+		.name = "process.zygote",
+		.about = "the same, from a program with two threads and 256 MiB written",
+		.sizes = line_sized, .shapes = pair, .batch = 1, .queues = 1,
+		.flags = BENCH_SYNC, .produce = process_rounds,
+	}, {
+		.name = "pool.map",
+		.about = "a map of empty tasks, 10,000 and more, two workers; a task. --batch: the chunk",
+		.sizes = line_sized, .shapes = pair, .batch = 1, .queues = 1,
+		.flags = BENCH_SYNC | BENCH_BATCH, .produce = pool_map_rounds,
+	}, {
+		.name = "pool.roundtrip",
+		.about = "one task of 8 bytes, there and back",
+		.sizes = line_sized, .shapes = pair, .batch = 1, .queues = 1,
+		.flags = BENCH_SYNC, .produce = sync_rounds,
+	}, {
 		.name = NULL,
 	},
 };

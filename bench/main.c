@@ -188,6 +188,9 @@ static bool run_trial(struct team *team, const struct options *options, const st
 	for (const struct peer *peer = peer_sync; good && peer->name; peer++)
 		if (options_impl(options, peer) && bench_takes(bench, peer, shape))
 			trial.entries[trial.n++].peer = peer;
+	for (const struct peer *peer = peer_pool; good && peer->name; peer++)
+		if (options_impl(options, peer) && bench_takes(bench, peer, shape))
+			trial.entries[trial.n++].peer = peer;
 	good = good && measure_all(team, &trial);
 	if (good)
 		report(&trial);
@@ -227,8 +230,13 @@ static bool run_benches(const struct options *options)
 	if (!good)
 		perror("brood-bench");
 	for (const struct bench *bench = benches; good && bench->name; bench++)
-		if (options_bench(options, bench))
-			good = run_bench(team, options, bench);
+		if (options_bench(options, bench)) {
+			struct bench chosen = *bench;
+
+			if (options->batch && bench->flags & BENCH_BATCH)
+				chosen.batch = options->batch;
+			good = run_bench(team, options, &chosen);
+		}
 	team_destroy(team);
 	return good;
 }

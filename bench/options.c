@@ -40,7 +40,7 @@ static const char about[] =
 	"                        queue.paced, queue.wake, queue.idle: of the consumer\n"
 	"  line ns  line_rtt_ns  round trip of the cache lines, median of the runs\n";
 
-enum { OPTION_PRODUCERS = 256, OPTION_CONSUMERS, OPTION_SPREAD };
+enum { OPTION_PRODUCERS = 256, OPTION_CONSUMERS, OPTION_SPREAD, OPTION_BATCH };
 
 static const struct argp_option option_table[] = {
 	{ "list", 'l', NULL, 0, "Print the benches and the implementations, and exit", 0 },
@@ -50,6 +50,7 @@ static const struct argp_option option_table[] = {
 	{ "size", 's', "N", 0, "Bytes a message, a multiple of 8 (64)", 0 },
 	{ "producers", OPTION_PRODUCERS, "N", 0, "Producers in queue.mpmc (2, then 4)", 0 },
 	{ "consumers", OPTION_CONSUMERS, "N", 0, "Consumers in queue.mpmc (2, then 4)", 0 },
+	{ "batch", OPTION_BATCH, "N", 0, "Tasks a chunk in pool.map (1)", 0 },
 	{ "slots", 'n', "N", 0,
 	  "Capacity, a power of two (1024, or what 1 MiB holds, at least 4)", 0 },
 	{ "spread", OPTION_SPREAD, NULL, 0,
@@ -104,6 +105,11 @@ static void add_impl(struct argp_state *state, struct options *options, const ch
 			options->impls[options->n_impls++] = peer;
 			return;
 		}
+	for (const struct peer *peer = peer_pool; peer->name; peer++)
+		if (!strcmp(peer->name, name)) {
+			options->impls[options->n_impls++] = peer;
+			return;
+		}
 	argp_error(state, "this build has no implementation '%s'; --list prints them", name);
 }
 
@@ -145,6 +151,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case OPTION_CONSUMERS:
 		options->consumers = (unsigned int)number(state, "--consumers", arg, 1,
 							  MESSAGE_PRODUCERS);
+		return 0;
+	case OPTION_BATCH:
+		options->batch = (unsigned int)number(state, "--batch", arg, 1, 100000);
 		return 0;
 	case 'n':
 		options->slots = (unsigned int)number(state, "--slots", arg, 4, 1ul << 19);

@@ -22,6 +22,7 @@ struct options {
 	unsigned int consumers;
 	unsigned int runs;
 	unsigned int slots;
+	unsigned int batch;
 	struct conditions conditions;
 };
 

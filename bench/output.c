@@ -175,6 +175,8 @@ void output_list(void)
 	printf("\nAnd for the benches of synchronisation:\n");
 	for (const struct peer *peer = peer_sync; peer->name; peer++)
 		printf("  %-12s %-14s %s\n", peer->only, peer->name, peer->about);
+	for (const struct peer *peer = peer_pool; peer->name; peer++)
+		printf("  %-12s %-14s %s\n", peer->only, peer->name, peer->about);
 	if (peers_missing[0])
 		printf("\nNot in this build, because configure did not find them:%s\n",
 		       peers_missing);

@@ -80,6 +80,9 @@ extern const struct peer peer_ring, peer_conn;
 extern const struct peer peer_ck, peer_ck_spsc, peer_boost, peer_wfcqueue;
 extern const struct peer peer_broadcast;
 extern const struct peer peer_sync[];	/* name NULL at the end */
+extern const struct peer peer_pool[];	/* the same */
+#define PEER_PROCESS 9
+extern const struct peer peer_process[PEER_PROCESS];
 #define PEER_MANY 11
 extern const struct peer peer_many[PEER_MANY];
 extern const struct peer peer_rte, peer_rte_spsc, peer_rte_hts, peer_rte_rts;

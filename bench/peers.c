@@ -38,6 +38,8 @@ const struct peer *const peers[] = {
 	&peer_wfcqueue,
 	&peer_many[0], &peer_many[1], &peer_many[2], &peer_many[3], &peer_many[4],
 	&peer_many[5], &peer_many[6], &peer_many[7], &peer_many[8], &peer_many[9], &peer_many[10],
+	&peer_process[0], &peer_process[1], &peer_process[2], &peer_process[3], &peer_process[4],
+	&peer_process[5], &peer_process[6], &peer_process[7], &peer_process[8],
 	NULL,
 };
 

@@ -20,6 +20,7 @@
 #include <brood/lock.h>
 #include <brood/once.h>
 #include <brood/pipe.h>
+#include <brood/pool.h>
 #include <brood/process.h>
 #include <brood/queue.h>
 #include <brood/ring.h>

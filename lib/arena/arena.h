@@ -25,6 +25,8 @@ enum brood__kind {		/* of a block */
 	BROOD__KIND_BROADCAST,
 	BROOD__KIND_PIPE,
 	BROOD__KIND_BUFFER,
+	BROOD__KIND_POOL,
+	BROOD__KIND_JOB,		/* memory of a job of a pool */
 	BROOD__KINDS
 };
 
@@ -83,8 +85,8 @@ struct brood__kind_ops {	/* what an upper floor does for its objects */
 /* The same for a live block's content of any kind; the user's own memory is taken as it is. */
 bool brood__object_is_sound(const struct brood_segment *segment, const void *content);
 
-/* By kind; NULL for the user's own memory. Provided by floor 6. */
-extern const struct brood__kind_ops *const brood__kinds[BROOD__KINDS];
+/* By kind; NULL for memory. Floor 6 provides it, floor 8 adds its own before main. */
+extern const struct brood__kind_ops *brood__kinds[BROOD__KINDS];
 
 /* ---- segment.c, registry.c ---- */
 
