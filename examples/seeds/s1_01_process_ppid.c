@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The same, and the child tells its parent. */
+#include <stdio.h>
+#include <unistd.h>
+
+#include <brood.h>
+
+static int run_proc(void *name)
+{
+	printf("Run child process %s (%d) and parent process is (%d).\n", (const char *)name,
+	       getpid(), getppid());
+	return 0;
+}
+
+int main(void)
+{
+	static char name[] = "test";
+	struct brood_process *p;
+
+	printf("Parent process %d.\n", getpid());
+	printf("Child process will start.\n");
+	p = brood_process_start(run_proc, name);
+	if (!p)
+		return 1;
+	brood_process_join(p, BROOD_FOREVER);
+	printf("Child process end.\n");
+	return 0;
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* A daemon that is joined runs to its end. */
+#include <stdio.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <brood.h>
+
+static void say(const char *what)
+{
+	time_t now = time(NULL);
+
+	printf("work %s:%s", what, ctime(&now));
+}
+
+static int worker(void *interval)
+{
+	say("start");
+	sleep(*(unsigned int *)interval);
+	say("end");
+	return 0;
+}
+
+int main(void)
+{
+	unsigned int interval = 3;
+	struct brood_process_opts opts = { .daemon = true };
+	struct brood_process *p;
+
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	p = brood_process_start_opts(worker, &interval, &opts);
+	if (!p)
+		return 1;
+	brood_process_join(p, BROOD_FOREVER);
+	printf("end!\n");
+	return 0;
+}

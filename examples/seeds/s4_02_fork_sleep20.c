@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Both sleep, then both speak. */
+#include <stdio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+int main(void)
+{
+	pid_t pid;
+
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	printf("程序 (%d) 開始...\n", getpid());
+	fflush(stdout);
+	pid = fork();
+	if (pid < 0)
+		return 1;
+	sleep(2);
+	if (pid == 0) {
+		printf("pid == 0, 子程序返回:  %d\n", pid);
+		printf("子程序說話: 我是子程序 (%d) 然後我的父程序是 (%d).\n", getpid(), getppid());
+	} else {
+		printf("pid != 0, 父程序返回子程序 pid:  %d\n", pid);
+		printf("原本程序說話: 我是程序 (%d) 我創造了子程序 (%d).\n", getpid(), pid);
+	}
+	printf("========最後一行, 現在是: %d =============\n", pid);
+	if (pid)
+		waitpid(pid, NULL, 0);	/* the child tells who its parent is: be there */
+	return 0;
+}
