@@ -19,6 +19,8 @@
  *	BROOD_WAIT_BROADCAST   brood_broadcast_get, of the        brood_broadcast_put, by whoever is
  *	                       caller's subscription; also at     the producer; also when closed
  *	                       the end
+ *	BROOD_WAIT_RESULT      brood_result_get; also when its
+ *	                       pool needs a new keeper
  *
  * Of rings and connections it is a message of up to 64 bytes that can be put or sent: for a longer
  * one the room may not do, so do not wait for that here again and again. A connection is readable
@@ -65,7 +67,8 @@ enum brood_wait_kind {
 	BROOD_WAIT_PROCESS,
 	BROOD_WAIT_RING,
 	BROOD_WAIT_CONN,
-	BROOD_WAIT_BROADCAST
+	BROOD_WAIT_BROADCAST,
+	BROOD_WAIT_RESULT
 };
 
 /* What is wanted, and what is ready. */

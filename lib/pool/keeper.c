@@ -140,6 +140,11 @@ static bool have_one(uint64_t serial)
 	return false;
 }
 
+bool brood__keeper_missing(const struct brood_pool *pool)
+{
+	return brood__keeper_gone(pool) && !have_one(pool->serial);
+}
+
 int brood__keeper_ensure(struct brood_pool *pool)
 {
 	const struct brood_process_opts opts = { .name = "ForkPoolKeeper", .daemon = true };

@@ -15,7 +15,9 @@
 #include <unistd.h>
 
 #include "pool/pool.h"
+#include "pool/result.h"
 #include "process/process.h"
+#include "wait/waitable.h"
 
 #define JOBS_DEFAULT 1024u
 #define JOBS_MOST 65536u
@@ -198,6 +200,7 @@ static void register_pool(void) __attribute__((constructor));
 static void register_pool(void)
 {
 	brood__kinds[BROOD__KIND_POOL] = &ops;
+	brood__waitable_register(BROOD_WAIT_RESULT, &brood__result_waitable);
 }
 
 /* ---- close, terminate, join, destroy ---- */

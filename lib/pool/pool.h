@@ -334,6 +334,8 @@ int brood__keeper(void *pool);
 /* Make it look. */
 void brood__keeper_ring(struct brood_pool *pool);
 bool brood__keeper_gone(const struct brood_pool *pool);
+/* The same, and none that this process has started is on its way. */
+bool brood__keeper_missing(const struct brood_pool *pool);
 /*
  * By who is not inside. 0: there is one; 1: one has been started, look again in a while; -errno.
  */

@@ -265,6 +265,18 @@ static int look_at(const struct brood__call *call, struct brood_result *r)
 	return 0;
 }
 
+int brood__result_look(const struct brood__here *here, struct brood_result *r)
+{
+	const struct brood__call call = { (struct brood_segment *)here->members, r->pool,
+					  brood__token_id(here->token) };
+	int result;
+
+	lock();
+	result = look_at(&call, r);
+	unlock();
+	return result;
+}
+
 static const char *bytes_of(const struct brood_result *r)
 {
 	return r->kept ? r->kept_bytes : brood__job(r->pool, r->index)->results;

@@ -31,6 +31,9 @@ int brood__submit(struct brood_pool *pool, struct brood__work *work,
 		  const struct brood_submit_opts *opts, void *results, struct brood_result *r);
 struct brood_result *brood__submit_async(struct brood_pool *pool, struct brood__work *work,
 					 const struct brood_submit_opts *opts, void *results);
+/* Inside the pool, or holding it: 0 when it is answered, -EAGAIN, -ESTALE. */
+int brood__result_look(const struct brood__here *here, struct brood_result *r);
+extern const struct brood__waitable_ops brood__result_waitable;
 /* Wait until it is answered, or enough(r, argument). Held, or in no list. */
 int brood__result_await(struct brood_result *r, bool (*enough)(struct brood_result *, void *),
 			void *argument, int64_t timeout);

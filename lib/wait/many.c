@@ -130,9 +130,10 @@ static uint32_t me_in(const struct brood__members *members)
 /* Where an object is: it has been entered, so this is found at once. */
 static struct brood__here where(const struct brood_waitable *item)
 {
+	const struct brood__waitable_ops *ops = brood__waitable_ops(item->kind);
 	struct brood__here here = { 0 };
 
-	brood__here(item->object, &here);
+	brood__here(ops->home ? ops->home(item->object) : item->object, &here);
 	return here;
 }
 

@@ -17,6 +17,8 @@ struct brood__waitable_ops {
 	uint32_t events;	/* what can be wanted */
 	/* A descriptor that says it all: this, or -errno; then the rest is not needed. */
 	int (*fd)(const struct brood_waitable *item);
+	/* What of it lies in a segment; NULL: it does itself. */
+	const void *(*home)(const void *object);
 	/*
 	 * The caller begins to use it: 0, BROOD__LIGHT when notifiers publish by a plain store
 	 * (wait.h), or an error; where it lies, and what `look` is given.

@@ -6,6 +6,7 @@
 
 #include <brood/pool.h>
 #include <brood/process.h>
+#include <brood/wait.h>
 
 #include "support.h"
 
@@ -1095,6 +1096,79 @@ START_TEST(test_output_into_a_file_once)
 }
 END_TEST
 
+/* ---- waiting for many ---- */
+
+static int slow_square(struct brood_task *task, const void *argument, void *result)
+{
+	usleep(*(const int64_t *)argument == 3 ? 200000 : 20000);
+	return square(task, argument, result);
+}
+
+START_TEST(test_wait_list_with_results)
+{
+	const int64_t x[2] = { 3, 5 };
+	struct brood_pool *pool = make(2);
+	struct brood_waitable items[2];
+	struct brood_result *r[2];
+	int64_t value;
+
+	for (int i = 0; i < 2; i++) {
+		r[i] = brood_pool_apply_async(pool, slow_square, &x[i], sizeof(x[i]), sizeof(value),
+					      NULL);
+		ck_assert_ptr_nonnull(r[i]);
+		items[i] = (struct brood_waitable){ .kind = BROOD_WAIT_RESULT, .object = r[i] };
+	}
+	ck_assert_int_eq(brood_wait(items, 2, 0), -EAGAIN);
+	ck_assert_int_eq(brood_wait(items, 2, BROOD_FOREVER), 1);
+	ck_assert_uint_eq(items[0].ready, 0);
+	ck_assert_uint_eq(items[1].ready, BROOD_READABLE);
+	ck_assert_int_eq(brood_result_get(r[1], &value, sizeof(value), 0), 0);
+	ck_assert_int_eq(value, 25);
+	ck_assert_int_eq(brood_wait(items, 1, brood_ms(10)), -ETIMEDOUT);
+	ck_assert_int_eq(brood_wait(items, 1, BROOD_FOREVER), 1);
+	ck_assert_int_eq(brood_result_get(r[0], &value, sizeof(value), 0), 0);
+	ck_assert_int_eq(value, 9);
+	ck_assert_int_eq(brood_wait(items, 2, 0), 2);
+	items[0].events = BROOD_WRITABLE;
+	ck_assert_int_eq(brood_wait(items, 1, 0), -EINVAL);
+	items[0].events = BROOD_READABLE;
+	brood_pool_terminate(pool);
+	brood_pool_join(pool, BROOD_FOREVER);
+	ck_assert_int_eq(brood_wait(items, 2, 0), 2);
+	brood_result_free(r[0]);
+	brood_result_free(r[1]);
+	end(pool);
+}
+END_TEST
+
+/* The keeper dies, its workers with it: who waits for many is told, and get starts another. */
+START_TEST(test_wait_list_and_a_dead_keeper)
+{
+	const struct brood_submit_opts opts = { .retries = 5 };
+	const int64_t x = 3;
+	struct brood_pool *pool = make(1);
+	struct brood_process *children[4];
+	struct brood_waitable item = { .kind = BROOD_WAIT_RESULT };
+	struct brood_result *r = brood_pool_apply_async(pool, slow_square, &x, sizeof(x),
+							sizeof(x), &opts);
+	int64_t value;
+	int result;
+
+	ck_assert_ptr_nonnull(r);
+	item.object = r;
+	ck_assert_uint_eq(brood_active_children(children, 4), 1);
+	ck_assert_int_eq(brood_process_kill(children[0]), 0);
+	do {
+		ck_assert_int_eq(brood_wait(&item, 1, brood_ms(20000)), 1);
+		result = brood_result_get(r, &value, sizeof(value), 0);
+	} while (result == -EAGAIN);
+	ck_assert_int_eq(result, 0);
+	ck_assert_int_eq(value, 9);
+	brood_result_free(r);
+	end(pool);
+}
+END_TEST
+
 /* ---- progress ---- */
 
 static int slow_once(struct brood_task *task, const void *argument, void *result)
@@ -1211,6 +1285,8 @@ int main(void)
 	tcase_add_test(uses, test_stat_readable_by_any_member);
 	tcase_add_test(uses, test_signals_are_the_creators);
 	tcase_add_test(uses, test_output_into_a_file_once);
+	tcase_add_test(uses, test_wait_list_with_results);
+	tcase_add_test(uses, test_wait_list_and_a_dead_keeper);
 	tcase_add_test(uses, test_progress_bar_on_a_terminal);
 	tcase_add_test(uses, test_no_progress_bar_in_a_pipe);
 	return run_cases("pool", pools, tasks, results, ends, uses, NULL);
