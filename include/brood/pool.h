@@ -69,6 +69,8 @@ struct brood_pool_opts {
 	bool keep_sigint;	/* workers treat SIGINT as the creator does */
 	bool progress;		/* brood_pool_map draws a bar on standard error, if that is a
 				 * terminal */
+	bool callback_thread;	/* callbacks run in one thread of the process that submitted, which
+				 * is there while one is due; see brood_pool_poll */
 };
 
 struct brood_submit_opts {
@@ -211,6 +213,10 @@ BROOD_API int brood_result_free(struct brood_result *result);
  * Run the callbacks of the calling process's results that have been answered. A callback is run
  * once, by the first of poll, get and a successful wait, in that thread, before the call returns;
  * it may get and free its result and submit others. How many were run.
+ *
+ * With the option callback_thread they run in that thread alone, as results come; get and wait
+ * may return before. Its signals are blocked. brood_pool_destroy waits for them, unless a callback
+ * calls it. If no thread can be started, it is as without the option.
  */
 BROOD_API int brood_pool_poll(struct brood_pool *pool);
 

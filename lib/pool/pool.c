@@ -71,6 +71,7 @@ struct brood_pool *brood__pool_make(const struct brood_pool_opts *given)
 	shape.outlive_parent = opts.outlive_parent;
 	shape.keep_sigint = opts.keep_sigint;
 	shape.progress = opts.progress;
+	shape.callback_thread = opts.callback_thread;
 	shape.initializer = opts.initializer;
 	shape.initializer_argument = opts.initializer_argument;
 	shape.creator = getpid();
@@ -327,6 +328,7 @@ int brood_pool_destroy(struct brood_pool *pool)
 		result = brood_pool_join(pool, BROOD_FOREVER);
 	if (result)
 		return result;
+	brood__callbacks_settle(pool);
 	if (brood__object_enter(pool, BROOD__KIND_POOL, &call))
 		return 0;	/* the keeper has freed it: the creator is gone */
 	brood__results_harvest(&call);

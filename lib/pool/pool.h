@@ -205,7 +205,7 @@ struct brood_pool {
 	uint64_t serial;	/* by chance: no other pool has it */
 	struct brood_queue *_Atomic invitations;
 	uint32_t workers, jobs_count, max_tasks;
-	bool outlive_parent, keep_sigint, progress;
+	bool outlive_parent, keep_sigint, progress, callback_thread;
 	int (*initializer)(void *);
 	void *initializer_argument;
 	pid_t creator;

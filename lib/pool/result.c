@@ -36,8 +36,24 @@ static void unlock(void)
 	pthread_mutex_unlock(&mutex);
 }
 
+void brood__results_lock(void)
+{
+	lock();
+}
+
+void brood__results_unlock(void)
+{
+	unlock();
+}
+
+void brood__results_cond_wait(pthread_cond_t *cond)
+{
+	pthread_cond_wait(cond, &mutex);
+}
+
 static void after_fork_in_child(void)
 {
+	brood__callbacks_forked();
 	CDS_INIT_LIST_HEAD(&calling);
 	CDS_INIT_LIST_HEAD(&others);
 	unlock();
@@ -199,6 +215,9 @@ struct brood_result *brood__submit_async(struct brood_pool *pool, struct brood__
 	}
 	lock();
 	cds_list_add_tail(&r->node, r->callback ? &calling : &others);
+	r->threaded = r->callback && pool->callback_thread;
+	if (r->threaded && brood__callbacks_wake())
+		r->threaded = false;	/* no thread is to be had: as without the option */
 	unlock();
 	return r;
 }
@@ -441,7 +460,7 @@ static void call_back(struct brood_result *r)
 {
 	bool first;
 
-	if (!r->callback)
+	if (!r->callback || (r->threaded && !brood__callbacks_inside()))
 		return;
 	lock();
 	first = !r->called;
@@ -462,6 +481,34 @@ static int await(struct brood_result *r, int64_t timeout)
 	if (result == 0)
 		call_back(r);
 	return result;
+}
+
+/* One whose pool is gone is not answered any more: its callback is told so by get. */
+void brood__result_attend(struct brood_result *r)
+{
+	int result = await(r, 0);
+
+	if (result && result != -EAGAIN)
+		call_back(r);
+	let_go(r);
+}
+
+size_t brood__results_waiting(struct brood_result **results, size_t room,
+			      const struct brood_pool *pool)
+{
+	struct brood_result *r;
+	size_t n = 0;
+
+	cds_list_for_each_entry(r, &calling, node) {
+		if (!r->threaded || r->called || r->doomed || (pool && r->pool != pool))
+			continue;
+		if (n < room) {
+			results[n] = r;
+			r->held++;
+		}
+		n++;
+	}
+	return n;
 }
 
 /* ---- the calls ---- */
@@ -615,6 +662,8 @@ int brood_result_free(struct brood_result *r)
 	lock();
 	r->held++;
 	r->doomed = true;
+	if (r->threaded && !r->called)
+		brood__callbacks_wake();
 	unlock();
 	let_go(r);
 	return 0;
@@ -629,7 +678,8 @@ static struct brood_result *next_answered(const struct brood__call *call)
 
 	lock();
 	cds_list_for_each_entry(r, &calling, node) {
-		if (r->pool == call->object && !r->called && look_at(call, r) == 0) {
+		if (r->pool == call->object && !r->called && !r->threaded &&
+		    look_at(call, r) == 0) {
 			found = r;
 			found->held++;
 			break;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Pools, row by row of what Python promises of them. Deaths are in test_pool_death.c. */
+#include <dirent.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
@@ -700,6 +701,110 @@ START_TEST(test_callbacks_run_in_poll)
 }
 END_TEST
 
+static pthread_t called_in;
+static atomic_int calls_made;
+
+static void note_the_thread(struct brood_result *r, void *argument)
+{
+	int64_t value = 0;
+
+	called_in = pthread_self();
+	if (brood_result_get(r, &value, sizeof(value), 0) == 0 && value == *(int64_t *)argument)
+		atomic_fetch_add(&calls_made, 1);
+	brood_result_free(r);
+}
+
+static struct brood_result *submit_with_callback(struct brood_pool *pool, const int64_t *x,
+						 int64_t *squared)
+{
+	const struct brood_submit_opts opts = { .callback = note_the_thread,
+						.callback_argument = squared };
+
+	*squared = *x * *x;
+	return brood_pool_apply_async(pool, square, x, sizeof(*x), sizeof(*x), &opts);
+}
+
+static void wait_for_calls(int n)
+{
+	for (int i = 0; i < 5000 && atomic_load(&calls_made) < n; i++)
+		usleep(1000);
+	ck_assert_int_eq(atomic_load(&calls_made), n);
+}
+
+/* It closes what it had behind its last callback. */
+static void wait_for_its_end(void)
+{
+	char path[64];
+	DIR *tasks;
+	int n = 2;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", getpid());
+	for (int i = 0; i < 5000 && n > 1; i++) {
+		tasks = opendir(path);
+		for (n = -2; readdir(tasks); n++)
+			;
+		closedir(tasks);
+		if (n > 1)
+			usleep(1000);
+	}
+	ck_assert_int_eq(n, 1);
+}
+
+/* Nobody polls or gets: one thread does it, which is gone when nothing is due, and comes again. */
+START_TEST(test_callbacks_in_one_contained_thread)
+{
+	const struct brood_pool_opts opts = { .workers = 2, .callback_thread = true };
+	struct brood_pool *pool = brood_pool_create(&opts);
+	int64_t x[100], squared[100];
+
+	ck_assert_ptr_nonnull(pool);
+	for (int64_t i = 0; i < 100; i++) {
+		x[i] = i;
+		ck_assert_ptr_nonnull(submit_with_callback(pool, &x[i], &squared[i]));
+		ck_assert_int_ge(brood_pool_poll(pool), 0);
+		if (i == 49)
+			wait_for_calls(50);
+	}
+	wait_for_calls(100);
+	ck_assert(!pthread_equal(called_in, pthread_self()));
+	wait_for_its_end();
+	end(pool);
+}
+END_TEST
+
+static atomic_int told;
+
+static void tell(struct brood_result *r, void *argument)
+{
+	(void)argument;
+	if (brood_result_get(r, NULL, 0, 0) == -ECANCELED)
+		atomic_fetch_add(&told, 1);
+}
+
+/* Open at the end: each is told so before destroy returns; one that was freed before is not. */
+START_TEST(test_callback_thread_at_destroy)
+{
+	const struct brood_pool_opts opts = { .workers = 1, .callback_thread = true };
+	const struct brood_submit_opts with = { .callback = tell };
+	struct brood_pool *pool = brood_pool_create(&opts);
+	struct brood_result *r[4];
+
+	ck_assert_ptr_nonnull(pool);
+	for (int i = 0; i < 4; i++) {
+		r[i] = brood_pool_apply_async(pool, wait_for_go, NULL, 0, 0, &with);
+		ck_assert_ptr_nonnull(r[i]);
+	}
+	ck_assert_int_eq(brood_result_free(r[3]), 0);
+	ck_assert_int_eq(brood_pool_destroy(pool), 0);
+	ck_assert_int_eq(atomic_load(&told), 3);
+	wait_for_its_end();
+	for (int i = 0; i < 3; i++) {
+		ck_assert_int_eq(brood_result_get(r[i], NULL, 0, 0), -ECANCELED);
+		brood_result_free(r[i]);
+	}
+}
+END_TEST
+
 START_TEST(test_callback_comes_before_get_returns)
 {
 	struct brood_submit_opts opts = { .callback = callback, .callback_argument = &called };
@@ -1271,6 +1376,8 @@ int main(void)
 	tcase_add_test(results, test_result_cancel);
 	tcase_add_test(results, test_callbacks_run_in_poll);
 	tcase_add_test(results, test_callback_comes_before_get_returns);
+	tcase_add_test(results, test_callbacks_in_one_contained_thread);
+	tcase_add_test(results, test_callback_thread_at_destroy);
 	tcase_add_test(ends, test_close_then_submit);
 	tcase_add_test(ends, test_join_before_close);
 	tcase_add_test(ends, test_join_waits_for_all_tasks_and_workers);
