@@ -89,7 +89,8 @@ struct brood_process_opts {
  * NULL with errno: EINVAL (no function, bad options), EAGAIN or ENOMEM from fork, EMFILE or ENFILE
  * for the pidfd, ENOSPC when the family arena cannot be made; of the options: EPERM, EACCES (nice
  * below what is allowed), EINVAL (none of the CPUs is there); of the zygote: EBUSY (none was
- * started and there are several threads), ENOSYS. On failure no process is left behind.
+ * started and there are several threads), ENOSYS, EPIPE (it was killed, and so were two others that
+ * were started in its place meanwhile). On failure no process is left behind.
  */
 BROOD_API struct brood_process *brood_process_start(int (*function)(void *), void *argument);
 
