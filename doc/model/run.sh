@@ -3,8 +3,9 @@
 #
 # run.sh [DIRECTORY]: search the models completely, and see to it that each seeded bug is found.
 #
-# Builds in DIRECTORY, or in a temporary one. A line for each search: name, states, seconds, result.
-# Exit: 0 all models hold and all bugs were caught; 1 not so; 77 spin is absent. One core, 2 GiB.
+# Builds in DIRECTORY, or in a temporary one. A line for each search, as they end: name, states, seconds,
+# result. Exit: 0 all models hold and all bugs were caught; 1 not so; 77 spin is absent. As many at once
+# as there are CPUs, or MODEL_JOBS; 2 GiB each.
 
 export LC_ALL=C
 here=$(cd "$(dirname "$0")" && pwd) || exit 1
@@ -14,6 +15,12 @@ if ! command -v spin >/dev/null || ! command -v "${CC:=cc}" >/dev/null; then
 	exit 77
 fi
 
+# Of itself: --row DIRECTORY ROW... is one of the rows below.
+row=
+if [ "$1" = --row ]; then
+	row=yes
+	shift
+fi
 if [ -n "$1" ]; then
 	mkdir -p "$1" && work=$(cd "$1" && pwd) || exit 1
 else
@@ -46,7 +53,7 @@ line() {
 	printf '%-26s %s  %s\n' "$1" "$2" "$3"
 }
 
-holds() {
+search_holds() {
 	name=$1 model=$2
 	shift 2
 	if ! search "$name" "$model" -O2 "$@"; then
@@ -62,8 +69,8 @@ holds() {
 	failed=$((failed + 1))
 }
 
-# caught MODEL BUG DEFINES...
-caught() {
+# search_caught MODEL BUG DEFINES...
+search_caught() {
 	name=$1.$2 model=$1 bug=$2
 	shift 2
 	if ! search "$name" "$model" -O0 "-DBUG_$bug" "$@"; then
@@ -75,6 +82,21 @@ caught() {
 		return
 	fi
 	failed=$((failed + 1))
+}
+
+if [ -n "$row" ]; then
+	kind=$2
+	shift 2
+	"search_$kind" "$@"
+	exit "$failed"
+fi
+
+# holds NAME MODEL DEFINES... and caught MODEL BUG DEFINES...: a row
+holds() {
+	echo "holds $*"
+}
+caught() {
+	echo "caught $*"
 }
 
 # What each member calls: of the swap ring, as swap_ring_state.pml has it, 1 put, 2 get, 4 lease,
@@ -258,10 +280,10 @@ roles() {
 	done
 	caught sync_barrier CLEARS_LATER -DPARTIES=2 -DAGAIN=1 -DKILLS=1
 	caught sync_barrier EXPELLED_LATE -DPARTIES=2 -DRESETS=1
-}
+} >"$work/rows"
 
-if [ "$failed" -ne 0 ]; then
-	echo "models: $failed searches went wrong"
+if ! xargs -P "${MODEL_JOBS:-$(nproc)}" -L 1 sh "$here/run.sh" --row "$work" <"$work/rows"; then
+	echo "models: not all went well"
 	exit 1
 fi
 echo "models: all hold, all seeded bugs caught"
