@@ -205,6 +205,17 @@ BROOD_API struct brood_process *brood_process_current(void);
 BROOD_API struct brood_process *brood_process_parent(void);
 
 /*
+ * A secret that a process shares with its descendants, for those who talk over sockets: 32 random
+ * bytes at the start of the program, inherited at each fork (by the zygote: as it was when that was
+ * started). get copies it and returns its length; -EMSGSIZE when there is no room for it, -EINVAL.
+ * set replaces it, here and in children started later: 0, -EINVAL (NULL, 0 bytes or more than
+ * BROOD_AUTHKEY_MAX). Set it before other threads get it.
+ */
+#define BROOD_AUTHKEY_MAX 256
+BROOD_API ssize_t brood_authkey_get(void *key, size_t room);
+BROOD_API int brood_authkey_set(const void *key, size_t length);
+
+/*
  * Fork the zygote. Call it while the program has one thread, before it gets big. 0; -EALREADY;
  * -EBUSY when there are other threads; -ENOSYS where the C library or the kernel cannot do it; else
  * the errors of start. It has no handle and is none of brood_active_children.

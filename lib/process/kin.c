@@ -17,6 +17,8 @@
 #include "platform/platform.h"
 #include "process/process.h"
 
+#define AUTHKEY_LENGTH 32u /* bytes, at first */
+
 static const char main_name[] = "MainProcess";
 
 static union {
@@ -27,9 +29,23 @@ static struct brood_process *self; /* NULL in the first process */
 static struct brood_process *above; /* made when it is asked for */
 static pid_t self_pid, above_pid; /* 0 in the first process */
 
+static unsigned char authkey[BROOD_AUTHKEY_MAX];
+static size_t authkey_length;
+
+static void make_authkey(void)
+{
+	for (authkey_length = 0; authkey_length < AUTHKEY_LENGTH;
+	     authkey_length += sizeof(uint64_t)) {
+		uint64_t random = brood__random();
+
+		memcpy(authkey + authkey_length, &random, sizeof random);
+	}
+}
+
 static void make_first(void) __attribute__((constructor));
 static void make_first(void)
 {
+	make_authkey();
 	first.process = (struct brood_process){
 		.bytes = sizeof first,
 		.name = offsetof(struct brood_process, rest),
@@ -135,4 +151,23 @@ struct brood_process *brood_process_parent(void)
 		above = make_parent();
 	brood__children_unlock();
 	return above;
+}
+
+ssize_t brood_authkey_get(void *key, size_t room)
+{
+	if (!key)
+		return -EINVAL;
+	if (room < authkey_length)
+		return -EMSGSIZE;
+	memcpy(key, authkey, authkey_length);
+	return (ssize_t)authkey_length;
+}
+
+int brood_authkey_set(const void *key, size_t length)
+{
+	if (!key || length == 0 || length > sizeof authkey)
+		return -EINVAL;
+	memcpy(authkey, key, length);
+	authkey_length = length;
+	return 0;
 }

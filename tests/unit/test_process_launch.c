@@ -614,6 +614,50 @@ static int is_daemon_child(void *unused)
 	return inherited;
 }
 
+static int compare_authkey(void *parents)
+{
+	unsigned char key[BROOD_AUTHKEY_MAX];
+
+	return brood_authkey_get(key, sizeof key) == 32 && memcmp(key, parents, 32) == 0 ? 0 : 1;
+}
+
+static int other_authkey(void *unused)
+{
+	char key[BROOD_AUTHKEY_MAX];
+
+	(void)unused;
+	return brood_authkey_get(key, sizeof key) == 5 && memcmp(key, "other", 5) == 0 ? 0 : 1;
+}
+
+static int code_of(int (*function)(void *), void *argument)
+{
+	struct brood_process *child = brood_process_start(function, argument);
+	int code = -1;
+
+	ck_assert_int_eq(brood_process_join(child, BROOD_FOREVER), 0);
+	ck_assert_int_eq(brood_process_exit_code(child, &code), 0);
+	brood_process_free(child);
+	return code;
+}
+
+START_TEST(authkey_is_random_inherited_and_settable)
+{
+	unsigned char key[BROOD_AUTHKEY_MAX] = { 0 }, zero[32] = { 0 };
+
+	ck_assert_int_eq(brood_authkey_get(key, sizeof key), 32);
+	ck_assert_int_ne(memcmp(key, zero, 32), 0);
+	ck_assert_int_ne(memcmp(key, key + 8, 8), 0);
+	ck_assert_int_eq(brood_authkey_get(key, 31), -EMSGSIZE);
+	ck_assert_int_eq(brood_authkey_get(NULL, 32), -EINVAL);
+	ck_assert_int_eq(code_of(compare_authkey, key), 0);
+	ck_assert_int_eq(brood_authkey_set(key, 0), -EINVAL);
+	ck_assert_int_eq(brood_authkey_set(key, BROOD_AUTHKEY_MAX + 1), -EINVAL);
+	ck_assert_int_eq(brood_authkey_set(NULL, 5), -EINVAL);
+	ck_assert_int_eq(brood_authkey_set("other", 5), 0);
+	ck_assert_int_eq(code_of(other_authkey, NULL), 0);
+}
+END_TEST
+
 START_TEST(daemon_flag_is_inherited)
 {
 	struct brood_process_opts opts = { .daemon = _i };
@@ -649,6 +693,7 @@ int main(void)
 	tcase_add_loop_test(tests, current_and_parent_process_of_a_child, 0, 2);
 	tcase_add_test(tests, parent_process_in_a_fork_of_a_child);
 	tcase_add_test(tests, parent_process_is_joined);
+	tcase_add_test(tests, authkey_is_random_inherited_and_settable);
 	tcase_add_loop_test(tests, daemon_flag_is_inherited, 0, 2);
 	return run_case("process_launch", tests);
 }
