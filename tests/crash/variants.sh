@@ -59,7 +59,8 @@ stride_of()
 	if [ "$stride" -gt 1 ]; then
 		case $1 in
 		step_sync | step_wait) stride=$((16 * stride + 1)) ;;
-		step_pairs | step_pipe | step_pipe_again | step_pool | step_single | step_ring_stop) stride=$((4 * stride + 1)) ;;
+		step_broadcast | step_buffer | step_pairs | step_pipe | step_pipe_again | step_pool | \
+			step_ring_stop | step_single) stride=$((4 * stride + 1)) ;;
 		esac
 	fi
 	echo "$stride"
