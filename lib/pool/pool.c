@@ -324,8 +324,11 @@ int brood_pool_destroy(struct brood_pool *pool)
 	if (!pool)
 		return 0;
 	result = brood_pool_terminate(pool);
-	if (result == 0)
-		result = brood_pool_join(pool, BROOD_FOREVER);
+	if (result)
+		return result;
+	result = brood_pool_join(pool, BROOD_FOREVER);
+	if (result == -ESTALE)
+		return 0;	/* the keeper was quicker: the creator is gone */
 	if (result)
 		return result;
 	brood__callbacks_settle(pool);
