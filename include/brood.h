@@ -27,6 +27,7 @@
 #include <brood/rwlock.h>
 #include <brood/segment.h>
 #include <brood/semaphore.h>
+#include <brood/subprocess.h>
 #include <brood/wait.h>
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Floor 1, the part that only the launcher needs: making processes in uncommon ways, looking at
- * those of others in /proc, and CPUs.
+ * Floor 1, the part that only launchers need: making processes in uncommon ways, looking at those
+ * of others in /proc, trees of them, and CPUs.
  */
 #ifndef BROOD_PLATFORM_CHILDREN_H
 #define BROOD_PLATFORM_CHILDREN_H
@@ -34,10 +34,17 @@ void brood__fds_close_others(int *keep, size_t n);
 
 /* The letter of its state in /proc and its parent. 0, -ESRCH, -errno. */
 int brood__proc_stat(pid_t pid, char *state, pid_t *parent);
+/* When it was started, in clock ticks since the boot, or -errno. */
+int64_t brood__proc_started(pid_t pid);
 /* Whether no thread of it runs: 1 all are stopped, traced or ended, or it is gone; 0; -errno. */
 int brood__proc_is_still(pid_t pid);
 /* The children of all its threads: how many, of which the first `room` are stored; -errno. */
 ssize_t brood__proc_children(pid_t pid, pid_t *children, size_t room);
+
+/* ---- tree.c ---- */
+
+/* Signal a process and all that it has started. 0, or the first error. */
+int brood__tree_signal(pid_t pid, int pidfd, int signal);
 
 /* ---- cpus.c ---- */
 

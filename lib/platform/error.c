@@ -25,6 +25,7 @@ static const struct {
 	{ EOWNERDEAD, "the former owner died" },
 	{ EPIPE, "closed, broken, or nobody is left on the other side" },
 	{ EPROTO, "the segment is damaged or of another format" },
+	{ EREMOTEIO, "the program has failed" },
 	{ ESTALE, "the object has been destroyed" },
 	{ ETIMEDOUT, "the time is over" },
 	{ EUSERS, "the segment has no room for another member" },

@@ -10,12 +10,14 @@
 
 #include "platform/children.h"
 
-/* A state, "S", and the parent's pid stand behind the name, which may hold anything. */
-static int read_stat(const char *path, char *state, pid_t *parent)
+#define STAT 512
+
+/* What stands behind the name, which may hold anything: a state, "S", and the parent's pid. */
+static int read_stat_text(const char *path, char text[STAT], char **behind)
 {
-	char text[512], *end;
+	char *end;
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+	ssize_t n = fd < 0 ? -1 : read(fd, text, STAT - 1);
 	int error = errno;
 
 	if (fd >= 0)
@@ -26,9 +28,20 @@ static int read_stat(const char *path, char *state, pid_t *parent)
 	end = strrchr(text, ')');
 	if (!end || end[1] != ' ')
 		return -EPROTO;
-	*state = end[2];
-	*parent = (pid_t)atoi(end + 3);
+	*behind = end + 2;
 	return 0;
+}
+
+static int read_stat(const char *path, char *state, pid_t *parent)
+{
+	char text[STAT], *behind;
+	int r = read_stat_text(path, text, &behind);
+
+	if (r == 0) {
+		*state = behind[0];
+		*parent = (pid_t)atoi(behind + 1);
+	}
+	return r;
 }
 
 int brood__proc_stat(pid_t pid, char *state, pid_t *parent)
@@ -37,6 +50,24 @@ int brood__proc_stat(pid_t pid, char *state, pid_t *parent)
 
 	snprintf(path, sizeof path, "/proc/%d/stat", pid);
 	return read_stat(path, state, parent);
+}
+
+#define STARTED 22 /* the field of that file, counted from 1; the state is the third */
+
+int64_t brood__proc_started(pid_t pid)
+{
+	char path[40], text[STAT], *field;
+	int r;
+
+	snprintf(path, sizeof path, "/proc/%d/stat", pid);
+	r = read_stat_text(path, text, &field);
+	for (int i = 3; r == 0 && i < STARTED; i++) {
+		field = strchr(field, ' ');
+		if (!field)
+			return -EPROTO;
+		field++;
+	}
+	return r ? r : strtoll(field, NULL, 10);
 }
 
 static DIR *open_tasks(pid_t pid)

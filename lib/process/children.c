@@ -20,7 +20,7 @@
 #include <unistd.h>
 
 #include "arena/arena.h"
-#include "platform/platform.h"
+#include "platform/children.h"
 #include "process/process.h"
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;

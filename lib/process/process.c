@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "arena/arena.h"
-#include "platform/platform.h"
+#include "platform/children.h"
 #include "process/process.h"
 #include "wait/waitable.h"
 

@@ -143,11 +143,6 @@ void brood__roster_forked(void);
 /* A child of the caller has been reaped. */
 void brood__roster_forget(pid_t pid);
 
-/* ---- tree.c ---- */
-
-/* Signal a process and all that it has started. */
-int brood__tree_signal(pid_t pid, int pidfd, int signal);
-
 /* ---- zygote.c: the program's side of it ---- */
 
 /* Have the zygote start it: the pid, which is our child, at its gate; -errno. */

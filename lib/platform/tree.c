@@ -23,7 +23,6 @@
 #include <unistd.h>
 
 #include "platform/children.h"
-#include "process/process.h"
 
 #define STOP_TAKES_NS	 INT64_C(1000000000)
 #define CHILDREN_AT_ONCE 64u

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* How a process ended, and who else has open what it had. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "platform/children.h"
+#include "platform/spawn.h"
+
+#define TELLS_LATER_NS INT64_C(100000000)
+
+/* ---- the exit code of who was reaped by somebody else ---- */
+
+/* Linux 6.15 keeps it with the pidfd. The C library's headers do not have it yet. */
+struct pidfd_info {
+	uint64_t mask;
+	uint64_t cgroup;
+	uint32_t ids[11];
+	int32_t status;
+};
+
+#define PIDFD_INFO_EXIT UINT64_C(8)
+#define PIDFD_GET_INFO	_IOWR(0xff, 11, struct pidfd_info)
+
+/* For a moment after its end it can be neither there to be reaped nor known as ended. */
+static int told_by_pidfd(int pidfd, int *exit_code)
+{
+	int64_t until = brood_now() + TELLS_LATER_NS;
+	struct pidfd_info info;
+
+	do {
+		memset(&info, 0, sizeof info);
+		info.mask = PIDFD_INFO_EXIT;
+		if (ioctl(pidfd, PIDFD_GET_INFO, &info))
+			return -ECHILD;
+		if (info.mask & PIDFD_INFO_EXIT) {
+			*exit_code = WIFSIGNALED(info.status) ? -WTERMSIG(info.status)
+							      : WEXITSTATUS(info.status);
+			return 0;
+		}
+		brood__yield();
+	} while (brood_now() < until);
+	return -ECHILD;
+}
+
+int brood__pidfd_ending(int pidfd, int *exit_code, struct rusage *usage)
+{
+	siginfo_t info = { .si_pid = 0 }; /* stays 0 while there is nothing to reap */
+	long r;
+
+	/* The C library's waitid does not tell the usage. */
+	do
+		r = syscall(SYS_waitid, P_PIDFD, pidfd, &info, WEXITED | WNOHANG, usage);
+	while (r && errno == EINTR);
+	if (r && errno != ECHILD)
+		return -errno;
+	if (r) {
+		memset(usage, 0, sizeof *usage);
+		return told_by_pidfd(pidfd, exit_code);
+	}
+	if (info.si_pid == 0)
+		return -EAGAIN;
+	*exit_code = info.si_code == CLD_EXITED ? info.si_status : -info.si_status;
+	return 0;
+}
+
+/* ---- holders ---- */
+
+int64_t brood__boot_time(void)
+{
+	struct timespec time;
+
+	clock_gettime(CLOCK_BOOTTIME, &time);
+	return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
+}
+
+#define HELD_MOST 3u
+#define NAME	  64u
+
+struct held { /* what the links in /proc say of the files */
+	char names[HELD_MOST][NAME];
+	size_t n;
+	int64_t since; /* in clock ticks since the boot */
+};
+
+static bool read_link(const char *path, char name[NAME])
+{
+	ssize_t n = readlink(path, name, NAME - 1);
+
+	if (n > 0)
+		name[n] = 0;
+	return n > 0;
+}
+
+/* Both ends of a pipe have one name; of a pseudo-terminal the other one is asked for. */
+static void add_held(struct held *held, int fd)
+{
+	char *name = held->names[held->n];
+	char path[40];
+
+	snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+	if (fd >= 0 && (ptsname_r(fd, name, NAME) == 0 || read_link(path, name)))
+		held->n++;
+}
+
+static bool is_held(const struct held *held, const char *name)
+{
+	for (size_t i = 0; i < held->n; i++)
+		if (strcmp(held->names[i], name) == 0)
+			return true;
+	return false;
+}
+
+static bool for_writing_and_exec(pid_t pid, const char *fd)
+{
+	char path[64];
+	unsigned int flags = O_CLOEXEC;
+	FILE *file;
+
+	snprintf(path, sizeof path, "/proc/%d/fdinfo/%.16s", pid, fd);
+	file = fopen(path, "re");
+	if (!file)
+		return false;
+	if (fscanf(file, "pos: %*d flags: %o", &flags) != 1)
+		flags = O_CLOEXEC;
+	fclose(file);
+	return !(flags & O_CLOEXEC) && (flags & O_ACCMODE) != O_RDONLY;
+}
+
+static bool holds(const struct held *held, pid_t pid)
+{
+	const struct dirent *entry;
+	char path[64], name[NAME];
+	bool found = false;
+	DIR *list;
+
+	snprintf(path, sizeof path, "/proc/%d/fd", pid);
+	list = opendir(path);
+	while (list && !found && (entry = readdir(list)) != NULL) {
+		snprintf(path, sizeof path, "/proc/%d/fd/%.16s", pid, entry->d_name);
+		found = read_link(path, name) && is_held(held, name) &&
+			for_writing_and_exec(pid, entry->d_name);
+	}
+	if (list)
+		closedir(list);
+	return found;
+}
+
+/* The pidfd comes first: what is then read of the pid is its own if it still lives. */
+static bool kill_if_holder(const struct held *held, pid_t pid)
+{
+	int pidfd = brood__pidfd_open(pid);
+	bool killed = pidfd >= 0 && brood__proc_started(pid) >= held->since &&
+		      holds(held, pid) && brood__pidfd_signal(pidfd, SIGKILL) == 0;
+
+	if (pidfd >= 0)
+		close(pidfd);
+	return killed;
+}
+
+int brood__kill_holders(const int *fds, size_t n, int64_t since)
+{
+	struct held held = { .since = since / (1000000000 / sysconf(_SC_CLK_TCK)) };
+	const struct dirent *entry;
+	int killed = 0;
+	DIR *list;
+
+	for (size_t i = 0; i < n && held.n < HELD_MOST; i++)
+		add_held(&held, fds[i]);
+	list = held.n ? opendir("/proc") : NULL;
+	while (list && (entry = readdir(list)) != NULL) {
+		pid_t pid = atoi(entry->d_name);
+
+		if (pid > 0 && pid != getpid())
+			killed += kill_if_holder(&held, pid);
+	}
+	if (list)
+		closedir(list);
+	return killed;
+}

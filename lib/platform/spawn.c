@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Starting another program.
+ *
+ * clone(CLONE_VM | CLONE_VFORK): the new process runs in the memory of its parent, on a stack of its
+ * own, and the thread that made it sleeps until it has exec'ed or ended. So no page table is copied,
+ * however big the program is, and an error is told by storing it. (The same is done by the posix_spawn
+ * of glibc and musl; that has not all that is needed here.)
+ *
+ * What that asks for:
+ *
+ * - Other threads run on, in the same memory. The new process takes no lock of the C library, and
+ *   allocates nothing. All that it needs lies ready in struct brood__spawn.
+ * - No handler may run in it: it would run in the parent's memory. All signals are blocked before, and
+ *   all handlers are off in the new process before the program's mask is set.
+ * - Ids are set by the system call itself. The C library's calls set those of all threads of the
+ *   process that it takes itself to be in: the parent's.
+ * - errno is the sleeping thread's, and nobody else's.
+ * - The thread must not be cancelled while it sleeps.
+ *
+ * Descriptors: the program's 0 to 2 are first moved above 2, where they are in each other's way; all
+ * copies close on exec, so whatever is not meant for the program ends there. die_with_parent comes
+ * behind the change of ids, which would undo it, and before the look at the parent: if that ended
+ * earlier, the parent is another one by now. If the parent is killed meanwhile, the memory stays as
+ * long as the new process is in it, so the program starts all the same.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/close_range.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "platform/children.h"
+#include "platform/spawn.h"
+
+#define STACK	   32768u /* of the new process until exec; what it does here takes a tenth of it */
+#define NOT_STARTED 127	  /* nobody is told this code */
+
+static int signals(struct brood__spawn *spawn)
+{
+	struct sigaction action;
+
+	for (int number = 1; number < NSIG; number++) {
+		if (sigaction(number, NULL, &action))
+			continue; /* the C library's own */
+		if (action.sa_handler == SIG_DFL ||
+		    (action.sa_handler == SIG_IGN &&
+		     (spawn->opts->keep_signals || (number != SIGPIPE && number != SIGXFSZ))))
+			continue;
+		action.sa_handler = SIG_DFL;
+		action.sa_flags = 0;
+		if (sigaction(number, &action, NULL))
+			return -errno;
+	}
+	return 0;
+}
+
+static int session(struct brood__spawn *spawn)
+{
+	return spawn->opts->new_session && setsid() < 0 ? -errno : 0;
+}
+
+static int group(struct brood__spawn *spawn)
+{
+	if (!spawn->opts->own_group && !spawn->opts->join_group)
+		return 0;
+	return setpgid(0, spawn->opts->join_group) ? -errno : 0;
+}
+
+/* A source that is in the way of a target goes above the targets. */
+static int clear_the_way(int source, int target)
+{
+	int copy;
+
+	if (source < 0 || source > 2 || source == target)
+		return source;
+	copy = fcntl(source, F_DUPFD_CLOEXEC, 3);
+	return copy < 0 ? -errno : copy;
+}
+
+/* Also in its place already it is meant to stay. */
+static int put_in_place(int source, int target)
+{
+	if (source == target)
+		return fcntl(target, F_SETFD, 0) ? -errno : 0;
+	return dup2(source, target) < 0 ? -errno : 0;
+}
+
+static int streams(struct brood__spawn *spawn)
+{
+	int r = 0;
+
+	for (int i = 0; r >= 0 && i < 3; i++) {
+		spawn->step = BROOD_STEP_STDIN + (uint32_t)i;
+		if (spawn->streams[i] < 0)
+			continue;
+		r = clear_the_way(spawn->streams[i], i);
+		if (r >= 0)
+			spawn->streams[i] = r;
+	}
+	for (int i = 0; r >= 0 && i < 3; i++) {
+		int source = spawn->streams[i];
+
+		spawn->step = BROOD_STEP_STDIN + (uint32_t)i;
+		if (source == BROOD__SPAWN_OUTPUT)
+			source = 1;
+		if (source >= 0)
+			r = put_in_place(source, i);
+	}
+	return r < 0 ? r : 0;
+}
+
+static int limits(struct brood__spawn *spawn)
+{
+	const struct brood_subprocess_opts *opts = spawn->opts;
+
+	if (opts->umask)
+		umask(*opts->umask);
+	for (size_t i = 0; i < opts->limits_count; i++)
+		if (setrlimit((__rlimit_resource_t)opts->limits[i].resource,
+			      &opts->limits[i].value))
+			return -errno;
+	return 0;
+}
+
+static int nice_value(struct brood__spawn *spawn)
+{
+	int now;
+
+	if (spawn->opts->nice == 0)
+		return 0;
+	errno = 0;
+	now = getpriority(PRIO_PROCESS, 0);
+	if (errno)
+		return -errno;
+	return setpriority(PRIO_PROCESS, 0, now + spawn->opts->nice) ? -errno : 0;
+}
+
+static int cpus(struct brood__spawn *spawn)
+{
+	const struct brood_subprocess_opts *opts = spawn->opts;
+
+	return opts->cpus_count ? brood__cpus_allow(0, opts->cpus, opts->cpus_count) : 0;
+}
+
+static int cwd(struct brood__spawn *spawn)
+{
+	return spawn->opts->cwd && chdir(spawn->opts->cwd) ? -errno : 0;
+}
+
+static int ids(struct brood__spawn *spawn)
+{
+	const struct brood_subprocess_opts *opts = spawn->opts;
+
+	if (opts->groups && syscall(SYS_setgroups, opts->groups_count, opts->groups))
+		return -errno;
+	if (opts->group && syscall(SYS_setresgid, *opts->group, *opts->group, *opts->group))
+		return -errno;
+	if (opts->user && syscall(SYS_setresuid, *opts->user, *opts->user, *opts->user))
+		return -errno;
+	return 0;
+}
+
+static int parent(struct brood__spawn *spawn)
+{
+	int r = spawn->opts->die_with_parent ? brood__die_with_parent() : 0;
+
+	if (r == 0 && spawn->opts->die_with_parent && getppid() != spawn->parent)
+		_exit(NOT_STARTED); /* nobody is there to be told */
+	return r;
+}
+
+struct entry { /* of SYS_getdents64 */
+	uint64_t inode;
+	int64_t next;
+	uint16_t length;
+	uint8_t type;
+	char name[];
+};
+
+static int number_of(const char *name)
+{
+	int n = 0;
+
+	for (; *name >= '0' && *name <= '9'; name++)
+		n = 10 * n + (*name - '0');
+	return *name ? -1 : n;
+}
+
+/* For kernels before 5.11. opendir allocates, which we may not. */
+static int mark_one_by_one(void)
+{
+	_Alignas(struct entry) char room[2048];
+	int list = open("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	long n;
+
+	if (list < 0)
+		return -errno;
+	while ((n = syscall(SYS_getdents64, list, room, sizeof room)) > 0) {
+		const struct entry *entry;
+
+		for (long at = 0; at < n; at += entry->length) {
+			entry = (const struct entry *)(const void *)(room + at);
+			if (number_of(entry->name) > 2)
+				fcntl(number_of(entry->name), F_SETFD, FD_CLOEXEC);
+		}
+	}
+	return n < 0 ? -errno : 0;
+}
+
+static int descriptors(struct brood__spawn *spawn)
+{
+	const struct brood_subprocess_opts *opts = spawn->opts;
+	int r = 0;
+
+	if (!opts->keep_fds && close_range(3, ~0u, CLOSE_RANGE_CLOEXEC))
+		r = mark_one_by_one();
+	for (size_t i = 0; r == 0 && i < opts->pass_fds_count; i++)
+		if (fcntl(opts->pass_fds[i], F_SETFD, 0))
+			r = -errno;
+	return r;
+}
+
+/* The first error that tells more than that there is no such file. */
+static int exec(struct brood__spawn *spawn)
+{
+	int telling = 0, last = -ENOENT;
+
+	if (sigprocmask(SIG_SETMASK, &spawn->mask, NULL))
+		return -errno;
+	for (const char *const *path = spawn->paths; *path; path++) {
+		execve(*path, (char *const *)(uintptr_t)spawn->argv,
+		       (char *const *)(uintptr_t)spawn->envp);
+		last = -errno;
+		if (last != -ENOENT && last != -ENOTDIR && telling == 0)
+			telling = last;
+	}
+	return telling ? telling : last;
+}
+
+static const struct {
+	uint32_t step;
+	int (*take)(struct brood__spawn *);
+} steps[] = {
+	{ BROOD_STEP_SIGNALS, signals }, { BROOD_STEP_SESSION, session },
+	{ BROOD_STEP_GROUP, group },	 { BROOD_STEP_STDIN, streams },
+	{ BROOD_STEP_LIMITS, limits },	 { BROOD_STEP_NICE, nice_value },
+	{ BROOD_STEP_CPUS, cpus },	 { BROOD_STEP_CWD, cwd },
+	{ BROOD_STEP_IDS, ids },	 { BROOD_STEP_PARENT, parent },
+	{ BROOD_STEP_PASS_FDS, descriptors }, { BROOD_STEP_EXEC, exec },
+};
+
+static int run_child(void *argument)
+{
+	struct brood__spawn *spawn = argument;
+
+	for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
+		int r;
+
+		spawn->step = steps[i].step;
+		r = steps[i].take(spawn);
+		if (r) {
+			spawn->error = r;
+			break;
+		}
+	}
+	_exit(NOT_STARTED);
+}
+
+static void bury(pid_t pid, int pidfd)
+{
+	while (waitid(P_PID, (id_t)pid, NULL, WEXITED) && errno == EINTR)
+		;
+	close(pidfd);
+}
+
+/* A clone that fails late has told the number of a pidfd all the same. */
+pid_t brood__spawn(struct brood__spawn *spawn)
+{
+	char *stack = aligned_alloc(BROOD__LINE, STACK);
+	sigset_t all, before;
+	int cancel;
+	pid_t pid;
+
+	spawn->step = BROOD_STEP_START;
+	if (!stack)
+		return -ENOMEM;
+	sigfillset(&all);
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	sigemptyset(&spawn->mask);
+	if (spawn->opts->keep_signals)
+		spawn->mask = before;
+	spawn->parent = getpid();
+	spawn->error = 0;
+	pid = clone(run_child, stack + STACK,
+		    CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, spawn, &spawn->pidfd);
+	if (pid < 0)
+		pid = -errno;
+	else if (spawn->error)
+		bury(pid, spawn->pidfd);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	pthread_setcancelstate(cancel, NULL);
+	free(stack);
+	return pid > 0 && spawn->error ? spawn->error : pid;
+}

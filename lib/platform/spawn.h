@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Floor 1: starting other programs, and what only that needs. */
+#ifndef BROOD_PLATFORM_SPAWN_H
+#define BROOD_PLATFORM_SPAWN_H
+
+#include "platform/platform.h"
+
+#include <brood/subprocess.h>
+
+/* ---- spawn.c ---- */
+
+#define BROOD__SPAWN_LEAVE  (-1)	/* a stream that stays as it is */
+#define BROOD__SPAWN_OUTPUT (-2)	/* error goes where output goes */
+
+struct brood__spawn { /* all pointers are the caller's */
+	const char *const *argv;
+	const char *const *envp;
+	const char *const *paths; /* tried in this order; ends with NULL */
+	const struct brood_subprocess_opts *opts; /* those that apply in the new process */
+	int streams[3]; /* the descriptors that become 0, 1 and 2; or see above */
+	sigset_t mask; /* of the new program */
+	pid_t parent;
+	/* What the new process tells: */
+	int error;
+	uint32_t step; /* enum brood_subprocess_step */
+	int pidfd;
+};
+
+/*
+ * Start the program. The pid, and spawn->pidfd, CLOEXEC; or -errno and spawn->step, and no process
+ * is left. Returns when it has been exec'ed.
+ */
+pid_t brood__spawn(struct brood__spawn *spawn);
+
+/* ---- ending.c ---- */
+
+/*
+ * As brood__pidfd_reap, with what it used; also tells the exit code of one that was reaped by
+ * somebody else, where the kernel knows it: *usage is zero then. -EAGAIN, -ECHILD.
+ */
+int brood__pidfd_ending(int pidfd, int *exit_code, struct rusage *usage);
+
+/*
+ * SIGKILL to all processes but the caller that were started at CLOCK_BOOTTIME `since`, in
+ * nanoseconds, or later, and have one of the files behind fds[n] open for writing and not marked
+ * CLOEXEC: those who have it from the program that it was made for. Descriptors below 0 are left
+ * out. How many.
+ */
+int brood__kill_holders(const int *fds, size_t n, int64_t since);
+int64_t brood__boot_time(void); /* CLOCK_BOOTTIME, nanoseconds */
+
+/* ---- pty.c ---- */
+
+/*
+ * A pseudo-terminal that changes no byte: ends[0] is ours, ends[1] the program's. CLOEXEC. 0 or
+ * -errno.
+ */
+int brood__pty_make(int ends[2]);
+
+#endif

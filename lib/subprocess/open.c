@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Starting a program: the options checked, the streams opened, the process made. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "platform/children.h"
+#include "subprocess/subprocess.h"
+
+static struct brood_subprocess *make_handle(const char *const argv[],
+					    const struct brood_subprocess_opts *opts)
+{
+	struct brood_subprocess *process = calloc(1, sizeof *process);
+	char **args = process ? brood__args_copy(argv) : NULL;
+
+	if (!args) {
+		free(process);
+		return NULL;
+	}
+	process->args = args;
+	process->creator = getpid();
+	process->pidfd = -1;
+	process->leads = opts->own_group || opts->new_session;
+	process->opts = *opts;
+	for (int i = 0; i < 3; i++)
+		process->streams[i].ours = process->streams[i].theirs =
+			process->streams[i].copy = -1;
+	brood__program_add(process);
+	return process;
+}
+
+static bool sane(const char *const argv[], const struct brood_subprocess_opts *opts)
+{
+	if (!argv || !argv[0] || (opts->groups_count && !opts->groups) ||
+	    (opts->limits_count && !opts->limits) || (opts->cpus_count && !opts->cpus) ||
+	    (opts->pass_fds_count && !opts->pass_fds) || opts->join_group < 0 ||
+	    (opts->join_group && (opts->own_group || opts->new_session)) ||
+	    opts->overflow > BROOD_OVERFLOW_TAIL || (opts->lines && !opts->receive) ||
+	    opts->grace < 0)
+		return false;
+	for (size_t i = 0; i < opts->cpus_count; i++)
+		if (opts->cpus[i] >= BROOD__CPUS_MOST)
+			return false;
+	return true;
+}
+
+/* A session's leader leads its group already, and may not be told to. */
+static void adapt(struct brood_subprocess_opts *opts)
+{
+	if (opts->new_session)
+		opts->own_group = false;
+}
+
+static int check_pass_fds(const struct brood_subprocess_opts *opts)
+{
+	for (size_t i = 0; i < opts->pass_fds_count; i++)
+		if (fcntl(opts->pass_fds[i], F_GETFD) < 0)
+			return -errno;
+	return 0;
+}
+
+static int start(struct brood_subprocess *process, struct brood__spawn *spawn)
+{
+	pid_t pid;
+	int r = brood__streams_open(process, spawn->opts, spawn);
+
+	if (r)
+		return r;
+	spawn->step = BROOD_STEP_PASS_FDS;
+	r = check_pass_fds(spawn->opts);
+	if (r)
+		return r;
+	process->boot_time = brood__boot_time();
+	process->started = brood_now();
+	pid = brood__spawn(spawn);
+	brood__program_started(process, pid, spawn->pidfd);
+	return pid < 0 ? pid : 0;
+}
+
+static struct brood_subprocess *open_checked(const char *const argv[],
+					     const struct brood_subprocess_opts *opts,
+					     struct brood_subprocess_error *error)
+{
+	struct brood_subprocess *process = NULL;
+	struct brood__spawn spawn = { .opts = opts, .step = BROOD_STEP_OPTIONS };
+	struct brood__plan plan = { 0 };
+	int r = brood__plan_make(&plan, argv, opts);
+
+	if (r == 0) {
+		spawn.argv = plan.argv;
+		spawn.envp = plan.envp;
+		spawn.paths = plan.paths;
+		process = make_handle(argv, opts);
+		r = process ? start(process, &spawn) : -ENOMEM;
+	}
+	if (r) {
+		brood__report_start(error, spawn.step, r, plan.program, opts);
+		if (process)
+			brood__program_drop(process);
+		process = NULL;
+	}
+	brood__plan_free(&plan);
+	return process;
+}
+
+struct brood_subprocess *brood__program_open(const char *const argv[],
+					     const struct brood_subprocess_opts *opts,
+					     struct brood_subprocess_error *error)
+{
+	struct brood_subprocess_opts adapted = *opts;
+	int r = brood__programs_ready();
+
+	brood__programs_reap();
+	if (r == 0 && !sane(argv, opts))
+		r = -EINVAL;
+	if (r) {
+		brood__report_start(error, BROOD_STEP_OPTIONS, r, NULL, opts);
+		return NULL;
+	}
+	adapt(&adapted);
+	return open_checked(argv, &adapted, error);
+}
+
+static bool is_for_run(const struct brood_subprocess_opts *opts)
+{
+	return opts->input || opts->input_length || opts->capture || opts->check;
+}
+
+struct brood_subprocess *brood_subprocess_open(const char *const argv[],
+					       const struct brood_subprocess_opts *given)
+{
+	struct brood_subprocess_error error = { 0 };
+	struct brood_subprocess *process = NULL;
+	struct brood_subprocess_opts opts;
+	int r = brood__options(&opts, sizeof opts, given);
+
+	if (r || is_for_run(&opts))
+		brood__report_start(&error, BROOD_STEP_OPTIONS, -EINVAL, NULL, &opts);
+	else
+		process = brood__program_open(argv, &opts, &error);
+	if (r == 0 && opts.error)
+		*opts.error = error;
+	if (!process)
+		errno = -error.code;
+	return process;
+}

@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The three streams of a program: how each kind comes to be, and their closing. */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "subprocess/subprocess.h"
+
+struct want {
+	struct brood_subprocess *process;
+	const struct brood_stream *asked;
+	const struct brood_subprocess_opts *opts;
+	int which;
+	int source; /* what the new process makes its descriptor of */
+};
+
+static struct brood__stream *stream_of(const struct want *want)
+{
+	return &want->process->streams[want->which];
+}
+
+static int inherit(struct want *want)
+{
+	want->source = BROOD__SPAWN_LEAVE;
+	return 0;
+}
+
+static int set_size(const struct want *want, int fd)
+{
+	size_t size = want->opts->pipe_size;
+
+	if (!size)
+		return 0;
+	if (size > INT_MAX)
+		return -EINVAL;
+	stream_of(want)->large = true;
+	return fcntl(fd, F_SETPIPE_SZ, (int)size) < 0 ? -errno : 0;
+}
+
+static int open_pipe(struct want *want)
+{
+	struct brood__stream *stream = stream_of(want);
+	bool input = want->which == BROOD_STDIN;
+	int ends[2];
+
+	if (pipe2(ends, O_CLOEXEC))
+		return -errno;
+	stream->ours = ends[input ? 1 : 0];
+	stream->theirs = ends[input ? 0 : 1];
+	want->source = stream->theirs;
+	return set_size(want, stream->ours);
+}
+
+static int keep_theirs(struct want *want, int fd)
+{
+	if (fd < 0)
+		return -errno;
+	want->source = stream_of(want)->theirs = fd;
+	return 0;
+}
+
+static int open_null(struct want *want)
+{
+	return keep_theirs(want, open("/dev/null", O_RDWR | O_CLOEXEC));
+}
+
+static int use_fd(struct want *want)
+{
+	want->source = want->asked->fd;
+	return fcntl(want->source, F_GETFD) < 0 ? -errno : 0;
+}
+
+/* Without the mutex: a FIFO waits for its other side. */
+static int open_path(struct want *want)
+{
+	int how = want->which == BROOD_STDIN ? O_RDONLY : O_WRONLY | O_CREAT;
+	int fd;
+
+	if (!want->asked->path)
+		return -EINVAL;
+	if (want->which != BROOD_STDIN)
+		how |= want->asked->append ? O_APPEND : O_TRUNC;
+	brood__programs_unlock();
+	do
+		fd = open(want->asked->path, how | O_CLOEXEC, 0666);
+	while (fd < 0 && errno == EINTR);
+	brood__programs_lock();
+	return keep_theirs(want, fd);
+}
+
+static int use_output(struct want *want)
+{
+	want->source = BROOD__SPAWN_OUTPUT;
+	return want->which == BROOD_STDERR ? 0 : -EINVAL;
+}
+
+static int open_pty(struct want *want)
+{
+	int ends[2];
+	int r = want->which == BROOD_STDIN ? -EINVAL : brood__pty_make(ends);
+
+	if (r)
+		return r;
+	stream_of(want)->ours = ends[0];
+	stream_of(want)->large = true;
+	return keep_theirs(want, ends[1]);
+}
+
+/* Sockets take bytes from a pipe only by waiting for room. */
+static int open_copy(struct want *want)
+{
+	struct brood__stream *stream = stream_of(want);
+	struct stat st;
+
+	stream->copy = fcntl(want->asked->fd, F_DUPFD_CLOEXEC, 3);
+	if (stream->copy < 0 || fstat(stream->copy, &st))
+		return -errno;
+	stream->by_hand = want->which != BROOD_STDIN && S_ISSOCK(st.st_mode);
+	return open_pipe(want);
+}
+
+static int (*const by_kind[])(struct want *) = {
+	[BROOD_STREAM_INHERIT] = inherit, [BROOD_STREAM_PIPE] = open_pipe,
+	[BROOD_STREAM_NULL] = open_null,  [BROOD_STREAM_FD] = use_fd,
+	[BROOD_STREAM_PATH] = open_path,  [BROOD_STREAM_OUTPUT] = use_output,
+	[BROOD_STREAM_PTY] = open_pty,	  [BROOD_STREAM_COPY] = open_copy,
+};
+
+static int open_stream(struct want *want)
+{
+	int r;
+
+	if (want->asked->kind >= sizeof by_kind / sizeof by_kind[0])
+		return -EINVAL;
+	brood__programs_lock();
+	stream_of(want)->kind = want->asked->kind;
+	r = by_kind[want->asked->kind](want);
+	brood__programs_unlock();
+	return r;
+}
+
+int brood__streams_open(struct brood_subprocess *process, const struct brood_subprocess_opts *opts,
+			struct brood__spawn *spawn)
+{
+	const struct brood_stream *const asked[3] = { &opts->in, &opts->out, &opts->err };
+	int r = 0;
+
+	for (int i = 0; r == 0 && i < 3; i++) {
+		struct want want = { process, asked[i], opts, i, BROOD__SPAWN_LEAVE };
+
+		spawn->step = BROOD_STEP_STDIN + (uint32_t)i;
+		r = open_stream(&want);
+		spawn->streams[i] = want.source;
+	}
+	return r;
+}
+
+static void close_fd(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+void brood__streams_started(struct brood_subprocess *process)
+{
+	for (int i = 0; i < 3; i++)
+		close_fd(&process->streams[i].theirs);
+}
+
+static void close_one(struct brood__stream *stream)
+{
+	close_fd(&stream->ours);
+	close_fd(&stream->theirs);
+	close_fd(&stream->copy);
+}
+
+void brood__stream_close(struct brood_subprocess *process, int which)
+{
+	brood__programs_lock();
+	close_one(&process->streams[which]);
+	brood__programs_unlock();
+}
+
+void brood__streams_close_all(struct brood_subprocess *process)
+{
+	for (int i = 0; i < 3; i++)
+		close_one(&process->streams[i]);
+}

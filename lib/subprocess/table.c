@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The table of programs: all handles that this process made and has not freed, and the programs that
+ * were closed while they ran, which are to be reaped some day.
+ *
+ * One ordinary mutex guards it. It is held across every fork (pthread_atfork), whoever forks: a forked
+ * child closes its copies of the descriptors, or a program would never see the end of an input that
+ * the child holds open, and knows all handles as its parent's. The pidfd of a program that another
+ * thread starts at that moment is not in its handle yet; that copy stays open in the child, and does
+ * no harm.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "subprocess/subprocess.h"
+
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static CDS_LIST_HEAD(programs);
+static CDS_LIST_HEAD(dropped);
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static int once_error;
+
+void brood__programs_lock(void)
+{
+	pthread_mutex_lock(&mutex);
+}
+
+void brood__programs_unlock(void)
+{
+	pthread_mutex_unlock(&mutex);
+}
+
+static void close_all(struct brood_subprocess *process)
+{
+	brood__streams_close_all(process);
+	if (process->pidfd >= 0)
+		close(process->pidfd);
+	process->pidfd = -1;
+}
+
+static void after_fork_in_child(void)
+{
+	struct brood_subprocess *process;
+
+	cds_list_for_each_entry(process, &programs, node) {
+		close_all(process);
+		process->foreign = true;
+	}
+	cds_list_for_each_entry(process, &dropped, node)
+		close_all(process);
+	CDS_INIT_LIST_HEAD(&programs);
+	CDS_INIT_LIST_HEAD(&dropped);
+	brood__programs_unlock();
+}
+
+static void install(void)
+{
+	once_error = -pthread_atfork(brood__programs_lock, brood__programs_unlock,
+				     after_fork_in_child);
+}
+
+int brood__programs_ready(void)
+{
+	pthread_once(&once, install);
+	return once_error;
+}
+
+void brood__program_add(struct brood_subprocess *process)
+{
+	brood__programs_lock();
+	cds_list_add_tail(&process->node, &programs);
+	brood__programs_unlock();
+}
+
+void brood__program_started(struct brood_subprocess *process, pid_t pid, int pidfd)
+{
+	brood__programs_lock();
+	brood__streams_started(process);
+	if (pid > 0) {
+		process->pid = pid;
+		process->pidfd = pidfd;
+		process->state = BROOD__PROGRAM_RUNNING;
+	}
+	brood__programs_unlock();
+}
+
+bool brood__program_is_mine(const struct brood_subprocess *process)
+{
+	return !process->foreign && process->creator == getpid();
+}
+
+/* Under the mutex. An error that is none of these tells nothing: it runs as far as we know. */
+static int reap(struct brood_subprocess *process)
+{
+	int r = 0;
+
+	if (process->state != BROOD__PROGRAM_RUNNING)
+		return 0;
+	r = brood__pidfd_ending(process->pidfd, &process->code, &process->usage);
+	if (r && r != -ECHILD)
+		return r;
+	process->state = r ? BROOD__PROGRAM_LOST : BROOD__PROGRAM_ENDED;
+	process->ended = brood_now();
+	return 0;
+}
+
+int brood__program_look(struct brood_subprocess *process)
+{
+	int r;
+
+	if (!process)
+		return -EINVAL;
+	if (!brood__program_is_mine(process))
+		return -ECHILD;
+	brood__programs_lock();
+	r = reap(process);
+	brood__programs_unlock();
+	return r;
+}
+
+/* Under the mutex. */
+static void destroy(struct brood_subprocess *process)
+{
+	close_all(process);
+	for (int i = 0; i < 3; i++)
+		free(process->streams[i].data);
+	free(process->args);
+	free(process);
+}
+
+void brood__program_drop(struct brood_subprocess *process)
+{
+	brood__programs_lock();
+	if (brood__program_is_mine(process)) {
+		cds_list_del(&process->node);
+		brood__streams_close_all(process);
+		if (reap(process))
+			cds_list_add_tail(&process->node, &dropped);
+		else
+			destroy(process);
+	} else if (!atomic_load_explicit(&process->busy, memory_order_relaxed)) {
+		destroy(process); /* else it was forked in the middle of some change */
+	}
+	brood__programs_unlock();
+}
+
+void brood__programs_reap(void)
+{
+	struct brood_subprocess *process, *next;
+
+	brood__programs_lock();
+	cds_list_for_each_entry_safe(process, next, &dropped, node) {
+		if (reap(process) == 0) {
+			cds_list_del(&process->node);
+			destroy(process);
+		}
+	}
+	brood__programs_unlock();
+}
