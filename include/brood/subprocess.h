@@ -29,7 +29,8 @@
  *
  * The end. Exit codes are 0 to 255, or -N for signal N. A shell makes 128 + N of a signal inside
  * it, 127 of a command that is not there, 126 of one that it may not run. A stopped program has not
- * ended. brood touches no SIGCHLD and reaps nobody else's child. If the caller ignores SIGCHLD, or
+ * ended. Ctrl-C goes to the program as well, unless it has a group of its own; a wait of the caller
+ * goes on if its own handler of SIGINT returns. brood touches no SIGCHLD and reaps nobody else's child. If the caller ignores SIGCHLD, or
  * waits for any child elsewhere, all still works; the exit code is then known from Linux 6.15 on,
  * and is an error, -ECHILD, before: never a made-up 0.
  *
@@ -195,7 +196,7 @@ struct brood_subprocess_opts {
 struct brood_subprocess_result {
 	char **args; /* as they were given; ends with NULL */
 	int code; /* 0 to 255, -N for signal N, BROOD_NO_CODE */
-	char *output; /* kept bytes, and a 0 behind them; NULL if it was neither a pipe nor a pty */
+	char *output; /* kept bytes, and a 0 behind them; NULL if none were to be kept */
 	size_t output_length;
 	uint64_t output_total; /* bytes that came */
 	char *error_output; /* the same of its standard error */
@@ -215,7 +216,7 @@ struct brood_subprocess_result {
  * Start a program: argv[0] is looked up in the PATH of its environment unless it has a slash. NULL
  * opts are the defaults. Blocks until it has been exec'ed; to open a FIFO by `path` may block.
  *
- * NULL with errno, and *opts->error. Of the exec: ENOENT, EACCES, ENOTDIR, ENOEXEC, E2BIG, ELOOP,
+ * NULL with errno, and *opts->error, unless opts_size is refused. Of the exec: ENOENT, EACCES, ENOTDIR, ENOEXEC, E2BIG, ELOOP,
  * ETXTBSY, and whatever else execve(2) tells; of cwd: ENOENT, ENOTDIR, EACCES; of ids: EPERM,
  * EINVAL; of limits, nice, groups: EPERM, EACCES, EINVAL, ESRCH; of streams and pass_fds: EBADF,
  * ENOENT, EMFILE, ENFILE and the like; EAGAIN, ENOMEM (no process); EINVAL (options that contradict
@@ -313,12 +314,11 @@ BROOD_API const char *brood_subprocess_kept(struct brood_subprocess *process,
  * with what is known.
  *
  * 0: it has ended; with `check`: by exit code 0. -EREMOTEIO: with `check`: by another one, or a
- * signal;
- * -ECHILD: nobody knows. -ETIMEDOUT, or -EAGAIN with a timeout of 0: the program and all that it
- * had started were killed, as by brood_subprocess_kill_tree, and so was whoever else held its pipes
- * and had been started since; *result has what had been read. The same with -EFBIG (limit), with
- * what receive returned, and with errors of communicate. Errors of open: it was not run. -EINVAL
- * also for input, capture or until_exit with streams that contradict them.
+ * signal. -ECHILD: it has ended, and nobody knows how. -ETIMEDOUT, or -EAGAIN with a timeout of 0:
+ * the program and all that it had started were killed, as by brood_subprocess_kill_tree, and so was
+ * whoever else held its output open and had been started since; *result has what had been read. The
+ * same with -EFBIG (limit), with what receive returned, and with errors of communicate. Errors of
+ * open: it was not run. -EINVAL also for input or capture with streams that contradict them.
  *
  * A program that cannot be killed for a second (it hangs in the kernel) is left, as by close.
  */

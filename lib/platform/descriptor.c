@@ -27,6 +27,17 @@ int brood__fd_close_on_exec(int fd)
 	return fcntl(fd, F_SETFD, FD_CLOEXEC) ? -errno : 0;
 }
 
+int brood__fd_lift(int fd)
+{
+	int copy;
+
+	if (fd < 0 || fd > 2)
+		return fd;
+	copy = brood__fd_copy(fd);
+	close(fd);
+	return copy;
+}
+
 void brood__fd_close(int fd)
 {
 	close(fd);

@@ -14,6 +14,10 @@
 
 #include "platform/platform.h"
 
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23	/* Linux 5.14; -EINVAL before */
+#endif
+
 int brood__memory_file(const char *label, size_t size)
 {
 	int fd = brood__file_size_allowed(size);
@@ -65,6 +69,16 @@ int brood__memory_decommit(int fd, size_t offset, size_t length)
 size_t brood__page_size(void)
 {
 	return (size_t)sysconf(_SC_PAGESIZE);
+}
+
+void brood__memory_touch(void *from, size_t size)
+{
+	uintptr_t page = brood__page_size();
+	uintptr_t begin = (uintptr_t)from & -page;
+	uintptr_t end = ((uintptr_t)from + size) & -page;
+
+	if (begin < end)
+		madvise((void *)begin, end - begin, MADV_POPULATE_WRITE);
 }
 
 void *brood__memory_wiped_on_fork(void)

@@ -121,6 +121,8 @@ int brood__memory_decommit(int fd, size_t offset, size_t length);
 void *brood__memory_wiped_on_fork(void);
 void brood__memory_wiped_free(void *page);
 size_t brood__page_size(void);
+/* Give private memory its pages now; where the kernel cannot, they come with the first store. */
+void brood__memory_touch(void *from, size_t size);
 /*
  * The heavy half of an asymmetric fence: after it, the stores that threads of registered
  * processes made before are visible to us, and what we stored before is visible to what they load
@@ -136,6 +138,8 @@ int brood__fence_register(void);
 int brood__fd_copy_for_exec(int fd);
 int brood__fd_copy(int fd);
 int brood__fd_close_on_exec(int fd);
+/* The same file under a number above those of standard input, output and error; fd is closed then. */
+int brood__fd_lift(int fd);
 void brood__fd_close(int fd);
 /* Whether nobody can change the size of the file. */
 bool brood__fd_size_is_sealed(int fd);

@@ -15,6 +15,7 @@
  *   all handlers are off in the new process before the program's mask is set.
  * - Ids are set by the system call itself. The C library's calls set those of all threads of the
  *   process that it takes itself to be in: the parent's.
+ * - Nor may it leave a mark on the memory: brood__dumpable.
  * - errno is the sleeping thread's, and nobody else's.
  * - The thread must not be cancelled while it sleeps.
  *
@@ -31,6 +32,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -272,6 +274,16 @@ static int run_child(void *argument)
 		}
 	}
 	_exit(NOT_STARTED);
+}
+
+int brood__dumpable(void)
+{
+	return prctl(PR_GET_DUMPABLE);
+}
+
+void brood__set_dumpable(int dumpable)
+{
+	prctl(PR_SET_DUMPABLE, dumpable);
 }
 
 static void bury(pid_t pid, int pidfd)

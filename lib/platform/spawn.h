@@ -32,6 +32,13 @@ struct brood__spawn { /* all pointers are the caller's */
  */
 pid_t brood__spawn(struct brood__spawn *spawn);
 
+/*
+ * Whether the caller may be dumped and traced. Who changes its ids takes that from all that has the same
+ * memory: so the parent of a program with other ids asks before, and sets it again afterwards.
+ */
+int brood__dumpable(void);
+void brood__set_dumpable(int dumpable);
+
 /* ---- ending.c ---- */
 
 /*

@@ -16,6 +16,7 @@
 #include "subprocess/subprocess.h"
 
 #define CHUNK 65536u	/* the least that is read at once, if there is so much: what a pipe holds */
+#define AHEAD (4 * CHUNK)
 
 static bool keeps(const struct brood_subprocess *process, const struct brood__stream *stream)
 {
@@ -58,6 +59,27 @@ static void move_to_front(struct brood__stream *stream, size_t from)
 	stream->start = 0;
 }
 
+/*
+ * A read into memory without pages gets them one by one, with the pipe locked: the program stands
+ * still meanwhile. So they are made before it, many at once. How much may be read.
+ */
+static size_t touch(struct brood__stream *stream)
+{
+	size_t end = stream->room;
+
+	if (stream->room < AHEAD)
+		return stream->room - stream->length;
+	if (stream->touched < stream->length)
+		stream->touched = stream->length;
+	if (stream->touched - stream->length < CHUNK && stream->touched < end) {
+		if (end - stream->touched > AHEAD)
+			end = stream->touched + AHEAD;
+		brood__memory_touch(stream->data + stream->touched, end - stream->touched);
+		stream->touched = end;
+	}
+	return stream->touched - stream->length;
+}
+
 ssize_t brood__kept_room(const struct brood_subprocess *process, struct brood__stream *stream)
 {
 	size_t up_to = most(process, stream);
@@ -68,7 +90,7 @@ ssize_t brood__kept_room(const struct brood_subprocess *process, struct brood__s
 		return -ENOMEM;
 	if (stream->room == stream->length) /* only the tail comes to this */
 		move_to_front(stream, stream->length - process->opts.limit);
-	return (ssize_t)(stream->room - stream->length);
+	return (ssize_t)touch(stream);
 }
 
 /* ---- the user's function ---- */
@@ -77,12 +99,15 @@ static int give(struct brood_subprocess *process, int which, size_t n)
 {
 	struct brood__stream *stream = &process->streams[which];
 	const char *data = stream->data + stream->start;
+	int r;
 
 	stream->start += n;
 	if (stream->searched < stream->start)
 		stream->searched = stream->start;
-	return process->opts.receive(process->opts.receive_argument, (enum brood_which_stream)which,
-				     data, n);
+	r = process->opts.receive(process->opts.receive_argument, (enum brood_which_stream)which,
+				  data, n);
+	process->stopped = r != 0;
+	return r;
 }
 
 /* How much is a line, or as much of one as is given at once; 0 = there is none yet. */
@@ -167,6 +192,6 @@ char *brood__kept_take(struct brood_subprocess *process, int which, size_t *leng
 	data = stream->data;
 	data[*length] = 0;
 	stream->data = NULL;
-	stream->length = stream->room = 0;
+	stream->length = stream->room = stream->touched = 0;
 	return data;
 }

@@ -35,6 +35,7 @@ static bool sane(const char *const argv[], const struct brood_subprocess_opts *o
 	if (!argv || !argv[0] || (opts->groups_count && !opts->groups) ||
 	    (opts->limits_count && !opts->limits) || (opts->cpus_count && !opts->cpus) ||
 	    (opts->pass_fds_count && !opts->pass_fds) || opts->join_group < 0 ||
+	    (opts->user && *opts->user == (uid_t)-1) || (opts->group && *opts->group == (gid_t)-1) ||
 	    (opts->join_group && (opts->own_group || opts->new_session)) ||
 	    opts->overflow > BROOD_OVERFLOW_TAIL || (opts->lines && !opts->receive) ||
 	    opts->grace < 0)
@@ -52,28 +53,41 @@ static void adapt(struct brood_subprocess_opts *opts)
 		opts->own_group = false;
 }
 
-static int check_pass_fds(const struct brood_subprocess_opts *opts)
+/* Before anything is opened: it could get the number of one that is not open. */
+static int check_pass_fds(struct brood__spawn *spawn)
 {
-	for (size_t i = 0; i < opts->pass_fds_count; i++)
-		if (fcntl(opts->pass_fds[i], F_GETFD) < 0)
+	spawn->step = BROOD_STEP_PASS_FDS;
+	for (size_t i = 0; i < spawn->opts->pass_fds_count; i++)
+		if (fcntl(spawn->opts->pass_fds[i], F_GETFD) < 0)
 			return -errno;
 	return 0;
+}
+
+static pid_t spawn_with_ids(struct brood__spawn *spawn)
+{
+	bool changes = spawn->opts->user || spawn->opts->group;
+	pid_t pid;
+
+	if (changes)
+		brood__ids_change();
+	pid = brood__spawn(spawn);
+	if (changes)
+		brood__ids_changed();
+	return pid;
 }
 
 static int start(struct brood_subprocess *process, struct brood__spawn *spawn)
 {
 	pid_t pid;
-	int r = brood__streams_open(process, spawn->opts, spawn);
+	int r = check_pass_fds(spawn);
 
-	if (r)
-		return r;
-	spawn->step = BROOD_STEP_PASS_FDS;
-	r = check_pass_fds(spawn->opts);
+	if (r == 0)
+		r = brood__streams_open(process, spawn->opts, spawn);
 	if (r)
 		return r;
 	process->boot_time = brood__boot_time();
 	process->started = brood_now();
-	pid = brood__spawn(spawn);
+	pid = spawn_with_ids(spawn);
 	brood__program_started(process, pid, spawn->pidfd);
 	return pid < 0 ? pid : 0;
 }

@@ -18,7 +18,7 @@
 #include "subprocess/subprocess.h"
 
 #define PIPE_HOLDS  65536	/* bytes, as it is made */
-#define PIPE_LARGE  (1 << 20)	/* what the kernel allows to anybody, usually */
+#define PIPE_LARGE  (1 << 18)	/* more gains little, and a user has 64 MiB for all pipes */
 #define READS_A_STEP 16		/* of one stream before the others have their turn */
 
 static void enlarge(struct brood__stream *stream)
@@ -68,7 +68,7 @@ static int read_once(struct brood_subprocess *process, int which, bool *more)
 	if (room < 0)
 		return (int)room;
 	n = read(stream->ours, stream->data + stream->length, (size_t)room);
-	*more = n > 0 || errno == EINTR;
+	*more = n > 0 || (n < 0 && errno == EINTR);
 	if (n < 0 && (errno == EINTR || errno == EAGAIN))
 		return 0;
 	if (n < 0 && !(errno == EIO && stream->kind == BROOD_STREAM_PTY))

@@ -64,14 +64,19 @@ static int judge(const struct run *run, const struct brood_subprocess *process)
 	return run->opts.check && process->code ? -EREMOTEIO : 0;
 }
 
-static void say(const struct run *run, int r, int code, struct brood_subprocess_error *error)
+static void say(const struct run *run, int r, const struct brood_subprocess *process,
+		struct brood_subprocess_error *error)
 {
+	int code = process->state == BROOD__PROGRAM_ENDED ? process->code : 0;
 	const char *name = code < 0 ? sigabbrev_np(-code) : NULL;
 	uint32_t step = BROOD_STEP_RUN;
 	const char *const *args = run->argv;
 	bool shell = run->opts.shell;
 
-	if (r == -EREMOTEIO && code > 0)
+	if (process->stopped)
+		brood__report_run(error, step, r, args, shell,
+				  "was ended by the receiver of its output (%d).", r);
+	else if (r == -EREMOTEIO && code > 0)
 		brood__report_run(error, step, r, args, shell,
 				  "returned non-zero exit status %d.", code);
 	else if (r == -EREMOTEIO)
@@ -95,7 +100,7 @@ static void say(const struct run *run, int r, int code, struct brood_subprocess_
 static int run_opened(const struct run *run, struct brood_subprocess *process,
 		      struct brood_subprocess_error *error)
 {
-	int r, code;
+	int r;
 
 	atomic_store_explicit(&process->busy, true, memory_order_relaxed);
 	r = brood__communicate(process, run->opts.input, run->opts.input_length, run->deadline);
@@ -105,9 +110,8 @@ static int run_opened(const struct run *run, struct brood_subprocess *process,
 		kill_all(process);
 	else
 		r = judge(run, process);
-	code = process->state == BROOD__PROGRAM_ENDED ? process->code : BROOD_NO_CODE;
 	if (r)
-		say(run, r, code, error);
+		say(run, r, process, error);
 	if (run->result)
 		brood__result_fill(run->result, process);
 	atomic_store_explicit(&process->busy, false, memory_order_relaxed);
@@ -138,8 +142,8 @@ int brood_subprocess_run(const char *const argv[], const struct brood_subprocess
 		memset(result, 0, sizeof *result);
 		result->code = BROOD_NO_CODE;
 	}
-	run.deadline = brood__deadline(timeout);
 	run.begun = brood_now();
+	run.deadline = brood__deadline(timeout);
 	if (r)
 		brood__report_start(&error, BROOD_STEP_OPTIONS, r, NULL, &run.opts);
 	else

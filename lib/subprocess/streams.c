@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The three streams of a program: how each kind comes to be, and their closing. */
+/*
+ * The three streams of a program: how each kind comes to be, and their closing.
+ *
+ * What is opened here has numbers above 2, also in a caller that has closed its own streams: a program
+ * that inherits those must not find our end of a pipe in their place.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/socket.h>
@@ -47,16 +52,19 @@ static int open_pipe(struct want *want)
 
 	if (pipe2(ends, O_CLOEXEC))
 		return -errno;
-	stream->ours = ends[input ? 1 : 0];
-	stream->theirs = ends[input ? 0 : 1];
+	stream->ours = brood__fd_lift(ends[input ? 1 : 0]);
+	stream->theirs = brood__fd_lift(ends[input ? 0 : 1]);
 	want->source = stream->theirs;
+	if (stream->ours < 0 || stream->theirs < 0)
+		return stream->ours < 0 ? stream->ours : stream->theirs;
 	return set_size(want, stream->ours);
 }
 
 static int keep_theirs(struct want *want, int fd)
 {
+	fd = fd < 0 ? -errno : brood__fd_lift(fd);
 	if (fd < 0)
-		return -errno;
+		return fd;
 	want->source = stream_of(want)->theirs = fd;
 	return 0;
 }
@@ -69,7 +77,7 @@ static int open_null(struct want *want)
 static int use_fd(struct want *want)
 {
 	want->source = want->asked->fd;
-	return fcntl(want->source, F_GETFD) < 0 ? -errno : 0;
+	return 0;
 }
 
 /* Without the mutex: a FIFO waits for its other side. */
@@ -103,9 +111,10 @@ static int open_pty(struct want *want)
 
 	if (r)
 		return r;
-	stream_of(want)->ours = ends[0];
+	stream_of(want)->ours = brood__fd_lift(ends[0]);
 	stream_of(want)->large = true;
-	return keep_theirs(want, ends[1]);
+	r = keep_theirs(want, ends[1]);
+	return stream_of(want)->ours < 0 ? stream_of(want)->ours : r;
 }
 
 /* Sockets take bytes from a pipe only by waiting for room. */
@@ -141,12 +150,24 @@ static int open_stream(struct want *want)
 	return r;
 }
 
+/* Before anything is opened: it could get that number. */
+static int check_fd(const struct brood_stream *asked)
+{
+	if (asked->kind != BROOD_STREAM_FD && asked->kind != BROOD_STREAM_COPY)
+		return 0;
+	return fcntl(asked->fd, F_GETFD) < 0 ? -errno : 0;
+}
+
 int brood__streams_open(struct brood_subprocess *process, const struct brood_subprocess_opts *opts,
 			struct brood__spawn *spawn)
 {
 	const struct brood_stream *const asked[3] = { &opts->in, &opts->out, &opts->err };
 	int r = 0;
 
+	for (int i = 0; r == 0 && i < 3; i++) {
+		spawn->step = BROOD_STEP_STDIN + (uint32_t)i;
+		r = check_fd(asked[i]);
+	}
 	for (int i = 0; r == 0 && i < 3; i++) {
 		struct want want = { process, asked[i], opts, i, BROOD__SPAWN_LEAVE };
 

@@ -64,7 +64,7 @@ int brood_subprocess_close_stream(struct brood_subprocess *process, enum brood_w
 	int r = check_stream(process, which);
 
 	if (r == 0)
-		brood__stream_close(process, which);
+		brood__stream_close(process, (int)which);
 	return r;
 }
 

@@ -41,6 +41,7 @@ struct brood__stream {
 	/* Bytes in hand: data[start .. length) */
 	char *data;
 	size_t start, length, room;
+	size_t touched; /* of the room: has its pages */
 	size_t searched; /* no newline before */
 	uint64_t total; /* bytes that came, or were written */
 	bool over; /* the limit, with BROOD_OVERFLOW_ERROR */
@@ -59,6 +60,7 @@ struct brood_subprocess {
 	int64_t started, ended; /* brood_now() */
 	int64_t boot_time; /* of the start */
 	char **args; /* one piece of memory */
+	bool stopped; /* by receive */
 	atomic_bool busy; /* some thread communicates */
 	bool has_input; /* communicate has been told */
 	const char *input;
@@ -75,6 +77,9 @@ int brood__programs_ready(void);
 void brood__programs_lock(void);
 void brood__programs_unlock(void);
 void brood__program_add(struct brood_subprocess *process);
+/* Around the start of a program with other ids than the caller's. */
+void brood__ids_change(void);
+void brood__ids_changed(void);
 /* It was (pid > 0) or was not started. */
 void brood__program_started(struct brood_subprocess *process, pid_t pid, int pidfd);
 /* Close its descriptors and free it; if it runs, when it has ended. */

@@ -20,6 +20,8 @@
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static CDS_LIST_HEAD(programs);
 static CDS_LIST_HEAD(dropped);
+static unsigned int changing; /* starts of programs with other ids that are on their way */
+static int dumpable; /* as it was before them */
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static int once_error;
 
@@ -53,6 +55,9 @@ static void after_fork_in_child(void)
 		close_all(process);
 	CDS_INIT_LIST_HEAD(&programs);
 	CDS_INIT_LIST_HEAD(&dropped);
+	if (changing)
+		brood__set_dumpable(dumpable);
+	changing = 0;
 	brood__programs_unlock();
 }
 
@@ -75,13 +80,40 @@ void brood__program_add(struct brood_subprocess *process)
 	brood__programs_unlock();
 }
 
+void brood__ids_change(void)
+{
+	brood__programs_lock();
+	if (changing++ == 0)
+		dumpable = brood__dumpable();
+	brood__programs_unlock();
+}
+
+void brood__ids_changed(void)
+{
+	brood__programs_lock();
+	if (--changing == 0)
+		brood__set_dumpable(dumpable);
+	brood__programs_unlock();
+}
+
+/* Above 2 (see streams.c), if there is a number left. */
+static int lifted(int pidfd)
+{
+	int copy = pidfd > 2 ? -1 : brood__fd_copy(pidfd);
+
+	if (copy < 0)
+		return pidfd;
+	close(pidfd);
+	return copy;
+}
+
 void brood__program_started(struct brood_subprocess *process, pid_t pid, int pidfd)
 {
 	brood__programs_lock();
 	brood__streams_started(process);
 	if (pid > 0) {
 		process->pid = pid;
-		process->pidfd = pidfd;
+		process->pidfd = lifted(pidfd);
 		process->state = BROOD__PROGRAM_RUNNING;
 	}
 	brood__programs_unlock();
