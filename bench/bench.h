@@ -28,6 +28,7 @@ enum {
 	BENCH_SYNC = 128,	/* rounds of an object of synchronisation; no consumers */
 	BENCH_BATCH = 256,	/* --batch says how many at a time */
 	BENCH_MAILBOX = 256,	/* only for objects with room for one message */
+	BENCH_BYTES = 512,	/* a round of BENCH_SYNC moves the bytes of a message; nobody pinned */
 };
 
 struct bench {
@@ -98,6 +99,7 @@ void wake_consume(struct job *job);
 void sync_rounds(struct job *job);
 void process_rounds(struct job *job);
 void pool_map_rounds(struct job *job);
+void capture_rounds(struct job *job);
 void idle_produce(struct job *job);
 void idle_consume(struct job *job);
 

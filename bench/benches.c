@@ -16,6 +16,7 @@
 static const size_t line_sized[] = { 64, 0 };
 static const size_t large_sized[] = { 4096, 65536, 1 << 20, 0 };
 static const size_t bytes_sized[] = { 64, 4096, 65536, 1 << 20, 0 };
+static const size_t output_sized[] = { 64 << 20, 0 };
 static const unsigned int pair[] = { 1, 0 };
 static const unsigned int crowds[] = { 2, 4, 0 };
 static const unsigned int one_to_four[] = { 1, 2, 4, 0 };
@@ -184,6 +185,28 @@ const struct bench benches[] = {
 		.sizes = line_sized, .shapes = pair, .batch = 1, .queues = 1,
 		.flags = BENCH_SYNC, .produce = sync_rounds,
 	}, {
+		.name = "subprocess.run",
+		.about = "a program that does nothing (true): start, and wait for its end",
+		.sizes = line_sized, .shapes = pair, .batch = 1, .queues = 1,
+		.flags = BENCH_SYNC, .produce = process_rounds,
+	}, {
+		.name = "subprocess.big",
+		.about = "the same, from a program with 1 GiB written; brood with every option",
+		.sizes = line_sized, .shapes = pair, .batch = 1, .queues = 1,
+		.flags = BENCH_SYNC, .produce = process_rounds,
+	}, {
+		.name = "subprocess.capture",
+		.about = "a program that writes 64 MiB as fast as it can: start, all it writes, end",
+		.sizes = output_sized, .shapes = pair, .batch = 1, .queues = 1,
+		.flags = BENCH_SYNC | BENCH_BYTES, .figures = FIGURES_TRIP,
+		.produce = capture_rounds,
+	}, {
+		.name = "subprocess.cat",
+		.about = "64 MiB into cat, and out of it again",
+		.sizes = output_sized, .shapes = pair, .batch = 1, .queues = 1,
+		.flags = BENCH_SYNC | BENCH_BYTES, .figures = FIGURES_TRIP,
+		.produce = capture_rounds,
+	}, {
 		.name = NULL,
 	},
 };
@@ -338,10 +361,11 @@ static int run_workers(struct team *team, const struct task *task,
 {
 	const struct bench *bench = task->bench;
 	bool pinned = bench->flags & BENCH_PINNED;
+	bool rounds = bench->flags & BENCH_SYNC && !(bench->flags & BENCH_BYTES);
 	int free_cpu = conditions->spread ? CPU_SPREAD : CPU_ANY;
 	struct role roles[2] = {
 		{ task->shape.producers,
-		  bench->flags & BENCH_SYNC ? CPU_SPREAD : pinned ? cpus[0] : free_cpu, enter,
+		  rounds ? CPU_SPREAD : pinned ? cpus[0] : free_cpu, enter,
 		  bench->produce },
 		{ task->shape.consumers, pinned ? cpus[1] : free_cpu, enter, bench->consume },
 	};

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "capture.h"
 #include "options.h"
 #include "output.h"
 #include "stats.h"
@@ -185,12 +186,10 @@ static bool run_trial(struct team *team, const struct options *options, const st
 	for (const struct peer *const *peer = peers; good && *peer; peer++)
 		if (options_impl(options, *peer) && bench_takes(bench, *peer, shape))
 			trial.entries[trial.n++].peer = *peer;
-	for (const struct peer *peer = peer_sync; good && peer->name; peer++)
-		if (options_impl(options, peer) && bench_takes(bench, peer, shape))
-			trial.entries[trial.n++].peer = peer;
-	for (const struct peer *peer = peer_pool; good && peer->name; peer++)
-		if (options_impl(options, peer) && bench_takes(bench, peer, shape))
-			trial.entries[trial.n++].peer = peer;
+	for (const struct peer *const *table = peers_of_one; good && *table; table++)
+		for (const struct peer *peer = *table; peer->name; peer++)
+			if (options_impl(options, peer) && bench_takes(bench, peer, shape))
+				trial.entries[trial.n++].peer = peer;
 	good = good && measure_all(team, &trial);
 	if (good)
 		report(&trial);
@@ -245,6 +244,8 @@ int main(int argc, char **argv)
 {
 	struct options options;
 
+	if (argc == 3 && !strcmp(argv[1], CAPTURE_WRITE))
+		return capture_write(argv[2]);
 	options_parse(&options, argc, argv);
 	if (options.list) {
 		output_list();

@@ -18,7 +18,7 @@ static const char about[] =
 	"Measure brood's queue, and in turn whatever else of its kind this machine has."
 	"\v"
 	"NAME is a bench or the beginning of one: queue.spsc, queue.p, queue. Without a NAME all"
-	" are run, which takes about three minutes.\n"
+	" are run, which takes about five minutes.\n"
 	"\n"
 	"Every round takes the implementations in turn, so that all of them see the same state of"
 	" the machine. Before each timing two processes bounce a pair of cache lines: virtual"
@@ -100,16 +100,12 @@ static void add_impl(struct argp_state *state, struct options *options, const ch
 			options->impls[options->n_impls++] = *peer;
 			return;
 		}
-	for (const struct peer *peer = peer_sync; peer->name; peer++)
-		if (!strcmp(peer->name, name)) {
-			options->impls[options->n_impls++] = peer;
-			return;
-		}
-	for (const struct peer *peer = peer_pool; peer->name; peer++)
-		if (!strcmp(peer->name, name)) {
-			options->impls[options->n_impls++] = peer;
-			return;
-		}
+	for (const struct peer *const *table = peers_of_one; *table; table++)
+		for (const struct peer *peer = *table; peer->name; peer++)
+			if (!strcmp(peer->name, name)) {
+				options->impls[options->n_impls++] = peer;
+				return;
+			}
 	argp_error(state, "this build has no implementation '%s'; --list prints them", name);
 }
 

@@ -79,6 +79,12 @@ static void print_size(size_t size)
 		printf("%zu bytes", size);
 }
 
+/* Of a bench of rounds that moves no bytes, how even the workers were is told instead. */
+static bool tells_bytes(const struct bench *bench)
+{
+	return !(bench->flags & BENCH_SYNC) || bench->flags & BENCH_BYTES;
+}
+
 static void print_placement(const struct bench *bench, bool spread)
 {
 	int cpus[2];
@@ -86,7 +92,7 @@ static void print_placement(const struct bench *bench, bool spread)
 	cpus_choose(cpus);
 	if (cpus[0] < 0)
 		printf("one CPU only");
-	else if (bench->flags & BENCH_SYNC)
+	else if (bench->flags & BENCH_SYNC && !(bench->flags & BENCH_BYTES))
 		printf("pinned round the CPUs");
 	else if (bench->flags & BENCH_PINNED)
 		printf("producer on CPU %d, consumer on CPU %d", cpus[0], cpus[1]);
@@ -105,7 +111,7 @@ void output_head(const struct bench *bench, const struct shape *shape, unsigned 
 	printf(", %u slots, %u run%s, ", shape->slots, runs, runs == 1 ? "" : "s");
 	print_placement(bench, conditions->spread);
 	printf("\n  %-14s %10s %10s %10s %9s %9s %8s %7s %6s %8s\n", "", "ns", "least", "most",
-	       "p50 ns", "p99 ns", "M/s", bench->flags & BENCH_SYNC ? "even" : "GB/s", "CPU %",
+	       "p50 ns", "p99 ns", "M/s", tells_bytes(bench) ? "GB/s" : "even", "CPU %",
 	       "line ns");
 	fflush(stdout);
 }
@@ -134,8 +140,7 @@ void output_row(const struct row *row)
 	cell(9, 0, row->p50);
 	cell(9, 0, row->p99);
 	cell(8, 3, rate / 1e6);
-	cell(7, 2, row->bench->flags & BENCH_SYNC ? row->even :
-						     rate * (double)row->shape.size / 1e9);
+	cell(7, 2, tells_bytes(row->bench) ? rate * (double)row->shape.size / 1e9 : row->even);
 	cell(6, 1, row->cpu);
 	cell(8, 0, row->line);
 	printf("%s%s\n", shifted(row) ? " *" : "", row->cuts ? " !" : "");
@@ -168,15 +173,14 @@ void output_list(void)
 {
 	printf("Benches (NAME on the command line is one of these, or a beginning of one):\n");
 	for (const struct bench *bench = benches; bench->name; bench++)
-		printf("  %-16s %s\n", bench->name, bench->about);
+		printf("  %-18s %s\n", bench->name, bench->about);
 	printf("\nImplementations in this build (--impl):\n");
 	for (const struct peer *const *peer = peers; *peer; peer++)
 		printf("  %-16s %s%s\n", (*peer)->name, (*peer)->about, waiting(*peer));
-	printf("\nAnd for the benches of synchronisation:\n");
-	for (const struct peer *peer = peer_sync; peer->name; peer++)
-		printf("  %-12s %-14s %s\n", peer->only, peer->name, peer->about);
-	for (const struct peer *peer = peer_pool; peer->name; peer++)
-		printf("  %-12s %-14s %s\n", peer->only, peer->name, peer->about);
+	printf("\nAnd for one bench each:\n");
+	for (const struct peer *const *table = peers_of_one; *table; table++)
+		for (const struct peer *peer = *table; peer->name; peer++)
+			printf("  %-18s %-14s %s\n", peer->only, peer->name, peer->about);
 	if (peers_missing[0])
 		printf("\nNot in this build, because configure did not find them:%s\n",
 		       peers_missing);

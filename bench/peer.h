@@ -79,8 +79,6 @@ extern const struct peer peer_brood, peer_futex, peer_pipe, peer_seqpacket, peer
 extern const struct peer peer_ring, peer_conn;
 extern const struct peer peer_ck, peer_ck_spsc, peer_boost, peer_wfcqueue;
 extern const struct peer peer_broadcast;
-extern const struct peer peer_sync[];	/* name NULL at the end */
-extern const struct peer peer_pool[];	/* the same */
 #define PEER_PROCESS 9
 extern const struct peer peer_process[PEER_PROCESS];
 #define PEER_MANY 11
@@ -91,6 +89,10 @@ extern const struct peer peer_rte, peer_rte_spsc, peer_rte_hts, peer_rte_rts;
 extern const struct peer *const peers[];
 extern const char peers_missing[];
 
+/* Those that are for one bench each: tables with name NULL at their ends, and NULL at the end. */
+extern const struct peer *const peers_of_one[];
+extern const struct peer peer_sync[], peer_pool[], peer_subprocess[], peer_capture[];
+
 /* A queue as a bench uses it. */
 struct port {
 	const struct peer *ops;
@@ -100,6 +102,14 @@ struct port {
 /* Open a queue of this kind, by way of pointers to buffers where its elements are too small. */
 int port_open(struct port *port, const struct peer *peer, const struct shape *shape);
 void port_close(struct port *port);
+
+/*
+ * Python's figure is taken once, by itself; a round then takes just as long. The command, of a
+ * shell, tells nanoseconds.
+ */
+void *python_figure_new(const char *command);
+void python_figure_delete(void *object);
+int python_figure_rounds(void *object, unsigned int index, unsigned int n);
 
 /* Zeroed memory that forked children share; NULL and errno on failure. */
 void *shared_alloc(size_t bytes);

@@ -43,6 +43,10 @@ const struct peer *const peers[] = {
 	NULL,
 };
 
+const struct peer *const peers_of_one[] = {
+	peer_sync, peer_pool, peer_subprocess, peer_capture, NULL,
+};
+
 const char peers_missing[] = ""
 #ifndef HAVE_MQ
 	" mq"

@@ -171,28 +171,12 @@ static int thread_rounds(void *object, unsigned int index, unsigned int n)
 	return -result;
 }
 
-/*
- * Python's figure is taken once, by itself; a round then takes just as long. The script tells
- * nanoseconds.
- */
-static void *python_new(const char *method)
+void *python_figure_new(const char *command)
 {
 	struct starter *starter = shared_alloc(sizeof *starter);
-	char command[512];
+	FILE *script = popen(command, "re");
 	long long ns = 0;
-	FILE *script;
 
-	snprintf(command, sizeof command,
-		 "python3 -c \"import multiprocessing as m, time\n"
-		 "c = m.get_context('%s')\n"
-		 "c.set_forkserver_preload([]) if '%s' == 'forkserver' else None\n"
-		 "def go(n):\n"
-		 "    for i in range(n):\n"
-		 "        p = c.Process(target=abs, args=(1,)); p.start(); p.join()\n"
-		 "go(3); t = time.perf_counter_ns(); go(100)\n"
-		 "print((time.perf_counter_ns() - t) // 100)\" 2>/dev/null",
-		 method, method);
-	script = popen(command, "re");
 	if (script && fscanf(script, "%lld", &ns) != 1)
 		ns = 0;
 	if (script)
@@ -206,6 +190,37 @@ static void *python_new(const char *method)
 	return starter;
 }
 
+void python_figure_delete(void *object)
+{
+	starter_delete(object);
+}
+
+int python_figure_rounds(void *object, unsigned int index, unsigned int n)
+{
+	int64_t until = now_ns() + ((struct starter *)object)->python_ns * n;
+	struct timespec time = { until / 1000000000, until % 1000000000 };
+
+	(void)index;
+	return -clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &time, NULL);
+}
+
+static void *python_new(const char *method)
+{
+	char command[512];
+
+	snprintf(command, sizeof command,
+		 "python3 -c \"import multiprocessing as m, time\n"
+		 "c = m.get_context('%s')\n"
+		 "c.set_forkserver_preload([]) if '%s' == 'forkserver' else None\n"
+		 "def go(n):\n"
+		 "    for i in range(n):\n"
+		 "        p = c.Process(target=abs, args=(1,)); p.start(); p.join()\n"
+		 "go(3); t = time.perf_counter_ns(); go(100)\n"
+		 "print((time.perf_counter_ns() - t) // 100)\" 2>/dev/null",
+		 method, method);
+	return python_figure_new(command);
+}
+
 static void *python_fork_new(const struct shape *shape)
 {
 	(void)shape;
@@ -216,15 +231,6 @@ static void *python_forkserver_new(const struct shape *shape)
 {
 	(void)shape;
 	return python_new("forkserver");
-}
-
-static int python_rounds(void *object, unsigned int index, unsigned int n)
-{
-	int64_t until = now_ns() + ((struct starter *)object)->python_ns * n;
-	struct timespec time = { until / 1000000000, until % 1000000000 };
-
-	(void)index;
-	return -clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &time, NULL);
 }
 
 #define STARTER \
@@ -266,8 +272,8 @@ const struct peer peer_process[PEER_PROCESS] = {
 		.only = "process.start",
 		.traits = PEER_ALONE,
 		.create = python_fork_new,
-		.destroy = starter_delete,
-		.rounds = python_rounds,
+		.destroy = python_figure_delete,
+		.rounds = python_figure_rounds,
 		.right = some,
 	},
 	{
@@ -300,8 +306,8 @@ const struct peer peer_process[PEER_PROCESS] = {
 		.only = "process.zygote",
 		.traits = PEER_ALONE,
 		.create = python_forkserver_new,
-		.destroy = starter_delete,
-		.rounds = python_rounds,
+		.destroy = python_figure_delete,
+		.rounds = python_figure_rounds,
 		.right = some,
 	},
 };
