@@ -34,8 +34,8 @@
  * waits for any child elsewhere, all still works; the exit code is then known from Linux 6.15 on,
  * and is an error, -ECHILD, before: never a made-up 0.
  *
- * A handle belongs to the process that made it; in a forked child all calls return -ECHILD, and its
- * copies of the handle's descriptors are closed. If the caller is killed at any instruction, the
+ * A handle belongs to the process that made it; in a forked child all calls but pid return -ECHILD, and
+ * its copies of the handle's descriptors are closed. If the caller is killed at any instruction, the
  * program is not there, or runs on, as programs do; with die_with_parent it is killed. Nothing of
  * it lies in shared memory.
  *
@@ -242,7 +242,8 @@ BROOD_API int brood_subprocess_pidfd(const struct brood_subprocess *process);
 
 /*
  * Our end of one of its pipes. It belongs to the handle, and blocks, until communicate makes it
- * not to. -EBADF: that stream is no pipe or pty, or was closed or taken; -ECHILD, -EINVAL.
+ * not to. -EBADF: that stream is no pipe or pty, or was closed or taken; -EBUSY (close_stream, take):
+ * a thread communicates; -ECHILD, -EINVAL.
  *
  * close_stream closes it: the end of its input. take gives it to the caller, for fdopen(3) and the
  * like; the handle forgets it, and it is CLOEXEC. A pty's end fails with EIO when nobody holds the

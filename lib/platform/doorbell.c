@@ -49,7 +49,7 @@ static socklen_t name_it(struct sockaddr_un *address, uint64_t number, uint32_t 
 
 static int dgram_socket(void)
 {
-	return socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	return brood__fd_lift(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
 }
 
 int brood__doorbell_make(uint64_t number, uint32_t name)
@@ -202,7 +202,7 @@ uint64_t brood__random(void)
 
 int brood__set_make(void)
 {
-	int fd = epoll_create1(EPOLL_CLOEXEC);
+	int fd = brood__fd_lift(epoll_create1(EPOLL_CLOEXEC));
 
 	return fd < 0 ? -errno : fd;
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -16,7 +17,7 @@
 #include "platform/children.h"
 #include "platform/spawn.h"
 
-#define TELLS_LATER_NS INT64_C(100000000)
+#define TELLS_LATER_NS INT64_C(20000000)
 
 /* ---- the exit code of who was reaped by somebody else ---- */
 
@@ -31,18 +32,20 @@ struct pidfd_info {
 #define PIDFD_INFO_EXIT UINT64_C(8)
 #define PIDFD_GET_INFO	_IOWR(0xff, 11, struct pidfd_info)
 
-/* For a moment after its end it can be neither there to be reaped nor known as ended. */
+/* For a moment it can be neither there to be reaped nor known as ended (ESRCH, or no such bit). */
 static int told_by_pidfd(int pidfd, int *exit_code)
 {
 	int64_t until = brood_now() + TELLS_LATER_NS;
 	struct pidfd_info info;
+	int r;
 
 	do {
 		memset(&info, 0, sizeof info);
 		info.mask = PIDFD_INFO_EXIT;
-		if (ioctl(pidfd, PIDFD_GET_INFO, &info))
+		r = ioctl(pidfd, PIDFD_GET_INFO, &info);
+		if (r && errno != ESRCH)
 			return -ECHILD;
-		if (info.mask & PIDFD_INFO_EXIT) {
+		if (r == 0 && info.mask & PIDFD_INFO_EXIT) {
 			*exit_code = WIFSIGNALED(info.status) ? -WTERMSIG(info.status)
 							      : WEXITSTATUS(info.status);
 			return 0;
@@ -84,38 +87,40 @@ int64_t brood__boot_time(void)
 }
 
 #define HELD_MOST 3u
-#define NAME	  64u
 
-struct held { /* what the links in /proc say of the files */
-	char names[HELD_MOST][NAME];
+struct held {
+	struct stat files[HELD_MOST];
 	size_t n;
 	int64_t since; /* in clock ticks since the boot */
 };
 
-static bool read_link(const char *path, char name[NAME])
-{
-	ssize_t n = readlink(path, name, NAME - 1);
-
-	if (n > 0)
-		name[n] = 0;
-	return n > 0;
-}
-
-/* Both ends of a pipe have one name; of a pseudo-terminal the other one is asked for. */
+/* Both ends of a pipe are one file; of a pseudo-terminal the other end is asked for. */
 static void add_held(struct held *held, int fd)
 {
-	char *name = held->names[held->n];
-	char path[40];
+	struct stat *file = &held->files[held->n];
+	char name[40];
 
-	snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-	if (fd >= 0 && (ptsname_r(fd, name, NAME) == 0 || read_link(path, name)))
+	if (fd >= 0 && (ptsname_r(fd, name, sizeof name) ? fstat(fd, file) : stat(name, file)) == 0)
 		held->n++;
 }
 
-static bool is_held(const struct held *held, const char *name)
+/* To stat any file may wait for its server; these have none. */
+static bool may_be_held(const char *path)
 {
+	char name[16] = { 0 };
+
+	return readlink(path, name, sizeof name - 1) > 0 &&
+	       (strncmp(name, "pipe:", 5) == 0 || strncmp(name, "/dev/pts/", 9) == 0);
+}
+
+static bool is_held(const struct held *held, const char *path)
+{
+	struct stat file;
+
+	if (!may_be_held(path) || stat(path, &file))
+		return false;
 	for (size_t i = 0; i < held->n; i++)
-		if (strcmp(held->names[i], name) == 0)
+		if (held->files[i].st_dev == file.st_dev && held->files[i].st_ino == file.st_ino)
 			return true;
 	return false;
 }
@@ -139,7 +144,7 @@ static bool for_writing_and_exec(pid_t pid, const char *fd)
 static bool holds(const struct held *held, pid_t pid)
 {
 	const struct dirent *entry;
-	char path[64], name[NAME];
+	char path[64];
 	bool found = false;
 	DIR *list;
 
@@ -147,8 +152,7 @@ static bool holds(const struct held *held, pid_t pid)
 	list = opendir(path);
 	while (list && !found && (entry = readdir(list)) != NULL) {
 		snprintf(path, sizeof path, "/proc/%d/fd/%.16s", pid, entry->d_name);
-		found = read_link(path, name) && is_held(held, name) &&
-			for_writing_and_exec(pid, entry->d_name);
+		found = is_held(held, path) && for_writing_and_exec(pid, entry->d_name);
 	}
 	if (list)
 		closedir(list);

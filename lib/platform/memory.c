@@ -35,7 +35,7 @@ int brood__memory_file(const char *label, size_t size)
 		close(fd);
 		return -error;
 	}
-	return fd;
+	return brood__fd_lift(fd);
 }
 
 void *brood__memory_map(int fd, size_t size)

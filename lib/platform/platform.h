@@ -138,7 +138,11 @@ int brood__fence_register(void);
 int brood__fd_copy_for_exec(int fd);
 int brood__fd_copy(int fd);
 int brood__fd_close_on_exec(int fd);
-/* The same file under a number above those of standard input, output and error; fd is closed then. */
+/*
+ * The same file under a number above those of standard input, output and error, which are free where
+ * the user has closed those: what is printed later must not land in a file of ours. fd is closed then.
+ * What is below 0 stays so; -errno, in errno as well.
+ */
 int brood__fd_lift(int fd);
 void brood__fd_close(int fd);
 /* Whether nobody can change the size of the file. */
@@ -216,6 +220,11 @@ int brood__pidfd_open(pid_t pid);	/* CLOEXEC */
 int brood__pidfd_signal(int pidfd, int signal);
 /* 0 when the process behind the pidfd has ended, -EAGAIN, -ETIMEDOUT, -EINTR. */
 int brood__pidfd_wait(int pidfd, int64_t deadline);
+/*
+ * The same in a loop until it can be reaped, *ended false at first: a process that is traced has
+ * ended before, as its tracer is told first. Then sleeps for a moment and returns 0.
+ */
+int brood__pidfd_wait_again(int pidfd, int64_t deadline, bool *ended);
 /* Reap it: 0 and *status as of waitid's si_code/si_status folded to Python's exit code; -EAGAIN
  * while it runs; -ECHILD when somebody else has reaped it. */
 int brood__pidfd_reap(int pidfd, int *exit_code);

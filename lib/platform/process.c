@@ -37,7 +37,7 @@ unsigned int brood__cpus_allowed(void)
 
 int brood__pidfd_open(pid_t pid)
 {
-	int fd = pidfd_open(pid, 0);
+	int fd = brood__fd_lift(pidfd_open(pid, 0));
 
 	return fd < 0 ? -errno : fd;
 }
@@ -71,6 +71,24 @@ int brood__pidfd_wait(int pidfd, int64_t deadline)
 		return -errno;
 	if (n == 0)
 		return deadline ? -ETIMEDOUT : -EAGAIN;
+	return 0;
+}
+
+#define TRACER_NS INT64_C(2000000)
+
+int brood__pidfd_wait_again(int pidfd, int64_t deadline, bool *ended)
+{
+	struct timespec moment = { .tv_nsec = TRACER_NS };
+
+	if (!*ended) {
+		int r = brood__pidfd_wait(pidfd, deadline);
+
+		*ended = r == 0;
+		return r;
+	}
+	if (deadline != BROOD__NO_DEADLINE && brood_now() >= deadline)
+		return deadline ? -ETIMEDOUT : -EAGAIN;
+	ppoll(NULL, 0, &moment, NULL);
 	return 0;
 }
 

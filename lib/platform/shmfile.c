@@ -79,7 +79,14 @@ int brood__shm_create(char temporary[64])
 		unlink(temporary);
 		return -error;
 	}
-	return fd < 0 ? -errno : fd;
+	fd = brood__fd_lift(fd);
+	if (fd < 0) {
+		int error = errno;
+
+		unlink(temporary);
+		return -error;
+	}
+	return fd;
 }
 
 int brood__shm_publish(const char *temporary, const char *name)
@@ -113,7 +120,7 @@ int brood__shm_open(const char *name)
 
 	if (result)
 		return result;
-	fd = open(path, O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);	/* A1 */
+	fd = brood__fd_lift(open(path, O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK));	/* A1 */
 	if (fd >= 0)
 		return fd;
 	switch (errno) {

@@ -132,17 +132,23 @@ static int limits(struct brood__spawn *spawn)
 	return 0;
 }
 
+#define NICE_RANGE 40
+
 static int nice_value(struct brood__spawn *spawn)
 {
-	int now;
+	int now, above = spawn->opts->nice;
 
-	if (spawn->opts->nice == 0)
+	if (above == 0)
 		return 0;
+	if (above > NICE_RANGE)
+		above = NICE_RANGE;
+	if (above < -NICE_RANGE)
+		above = -NICE_RANGE;
 	errno = 0;
 	now = getpriority(PRIO_PROCESS, 0);
 	if (errno)
 		return -errno;
-	return setpriority(PRIO_PROCESS, 0, now + spawn->opts->nice) ? -errno : 0;
+	return setpriority(PRIO_PROCESS, 0, now + above) ? -errno : 0;
 }
 
 static int cpus(struct brood__spawn *spawn)
@@ -174,7 +180,8 @@ static int parent(struct brood__spawn *spawn)
 {
 	int r = spawn->opts->die_with_parent ? brood__die_with_parent() : 0;
 
-	if (r == 0 && spawn->opts->die_with_parent && getppid() != spawn->parent)
+	/* 0: it is in another pid namespace, and cannot tell. */
+	if (r == 0 && spawn->opts->die_with_parent && getppid() && getppid() != spawn->parent)
 		_exit(NOT_STARTED); /* nobody is there to be told */
 	return r;
 }
@@ -253,10 +260,10 @@ static const struct {
 } steps[] = {
 	{ BROOD_STEP_SIGNALS, signals }, { BROOD_STEP_SESSION, session },
 	{ BROOD_STEP_GROUP, group },	 { BROOD_STEP_STDIN, streams },
-	{ BROOD_STEP_LIMITS, limits },	 { BROOD_STEP_NICE, nice_value },
-	{ BROOD_STEP_CPUS, cpus },	 { BROOD_STEP_CWD, cwd },
-	{ BROOD_STEP_IDS, ids },	 { BROOD_STEP_PARENT, parent },
-	{ BROOD_STEP_PASS_FDS, descriptors }, { BROOD_STEP_EXEC, exec },
+	{ BROOD_STEP_PASS_FDS, descriptors }, { BROOD_STEP_LIMITS, limits },
+	{ BROOD_STEP_NICE, nice_value }, { BROOD_STEP_CPUS, cpus },
+	{ BROOD_STEP_CWD, cwd },	 { BROOD_STEP_IDS, ids },
+	{ BROOD_STEP_PARENT, parent },	 { BROOD_STEP_EXEC, exec },
 };
 
 static int run_child(void *argument)

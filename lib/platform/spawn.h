@@ -56,6 +56,17 @@ int brood__pidfd_ending(int pidfd, int *exit_code, struct rusage *usage);
 int brood__kill_holders(const int *fds, size_t n, int64_t since);
 int64_t brood__boot_time(void); /* CLOCK_BOOTTIME, nanoseconds */
 
+/* ---- sigpipe.c ---- */
+
+struct brood__sigpipe {
+	sigset_t mask;
+	bool pending;
+};
+
+/* Around a write, in the same thread: it brings no SIGPIPE. errno changes. */
+void brood__sigpipe_off(struct brood__sigpipe *before);
+void brood__sigpipe_on(const struct brood__sigpipe *before);
+
 /* ---- pty.c ---- */
 
 /*

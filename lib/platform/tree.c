@@ -130,6 +130,28 @@ static int stop(struct kin *kin)
 	return r < 0 ? r : 0;
 }
 
+static void forget_from(struct tree *tree, size_t n)
+{
+	while (tree->n > n)
+		close(tree->all[--tree->n].pidfd);
+}
+
+/* Of who has ended meanwhile somebody else may have the pid, and the children. */
+static int look_at(struct tree *tree, size_t i)
+{
+	size_t before = tree->n;
+	int r = 0;
+
+	if (!tree->all[i].looked)
+		r = stop(&tree->all[i]);
+	tree->all[i].looked = true;
+	if (r == 0 && !has_ended(tree->all[i].pidfd))
+		r = add_children(tree, tree->all[i].pid);
+	if (has_ended(tree->all[i].pidfd))
+		forget_from(tree, before);
+	return r;
+}
+
 /* Stop all and find all. */
 static int freeze(struct tree *tree)
 {
@@ -138,13 +160,8 @@ static int freeze(struct tree *tree)
 
 	do {
 		before = tree->n;
-		for (size_t i = 0; r == 0 && i < tree->n; i++) {
-			if (!tree->all[i].looked)
-				r = stop(&tree->all[i]);
-			tree->all[i].looked = true;
-			if (r == 0)
-				r = add_children(tree, tree->all[i].pid);
-		}
+		for (size_t i = 0; r == 0 && i < tree->n; i++)
+			r = look_at(tree, i);
 	} while (r == 0 && tree->n != before);
 	return r;
 }

@@ -117,7 +117,7 @@ static int start(void)
 	pthread_t thread;
 	int result;
 
-	bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	bell = brood__fd_lift(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
 	if (bell < 0)
 		return -errno;
 	pthread_attr_init(&attr);

@@ -17,6 +17,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "platform/platform.h"
 #include "process/process.h"
 
 /* As much as an eventfd holds: it becomes writable again when the child has read it. */
@@ -27,7 +28,7 @@
 
 int brood__gate_make(void)
 {
-	int gate = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	int gate = brood__fd_lift(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
 
 	return gate < 0 ? -errno : gate;
 }

@@ -83,16 +83,13 @@ static int look(struct brood_process *process, int *fd)
 	return r;
 }
 
-/*
- * The pidfd can be readable while there is nothing to reap yet: a debugger that traces the child is
- * told first. Then we look again.
- */
 static int join_until(struct brood_process *process, int fd, int64_t deadline)
 {
+	bool ended = false;
 	int r;
 
 	do {
-		r = brood__pidfd_wait(fd, deadline);
+		r = brood__pidfd_wait_again(fd, deadline, &ended);
 		if (r && r != -EINTR)
 			return r;
 		r = look(process, &fd);

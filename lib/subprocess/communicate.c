@@ -1,64 +1,18 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/*
- * communicate: the streams to their ends, then the program to its own.
- *
- * A write to a program that reads no more brings SIGPIPE to the thread, which the user has no part in.
- * So that is blocked meanwhile, and taken off if it has come.
- */
+/* communicate: the streams to their ends, then the program to its own. */
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
-#include <signal.h>
-#include <time.h>
 
 #include "subprocess/subprocess.h"
 
-struct quiet {
-	sigset_t before;
-	bool pending; /* it was there already */
-};
-
-static void be_quiet(struct quiet *quiet, sigset_t *pipe)
+bool brood__claim(struct brood_subprocess *process)
 {
-	sigset_t pending;
-
-	sigemptyset(pipe);
-	sigaddset(pipe, SIGPIPE);
-	sigpending(&pending);
-	quiet->pending = sigismember(&pending, SIGPIPE);
-	pthread_sigmask(SIG_BLOCK, pipe, &quiet->before);
+	return !atomic_exchange_explicit(&process->busy, true, memory_order_acquire); /* X1 */
 }
 
-static void be_as_before(const struct quiet *quiet, const sigset_t *pipe)
+void brood__unclaim(struct brood_subprocess *process)
 {
-	static const struct timespec at_once;
-
-	while (!quiet->pending && sigtimedwait(pipe, NULL, &at_once) < 0 && errno == EINTR)
-		;
-	pthread_sigmask(SIG_SETMASK, &quiet->before, NULL);
-}
-
-static bool writes(const struct brood_subprocess *process)
-{
-	for (int i = 0; i < 3; i++)
-		if (process->streams[i].ours >= 0 &&
-		    (i == BROOD_STDIN || process->streams[i].kind == BROOD_STREAM_COPY))
-			return true;
-	return false;
-}
-
-static int pump(struct brood_subprocess *process, int64_t deadline)
-{
-	struct quiet quiet;
-	sigset_t pipe;
-	int r;
-
-	if (!writes(process))
-		return brood__pump(process, deadline);
-	be_quiet(&quiet, &pipe);
-	r = brood__pump(process, deadline);
-	be_as_before(&quiet, &pipe);
-	return r;
+	atomic_store_explicit(&process->busy, false, memory_order_release); /* X1 */
 }
 
 /* The first call says what the input is, and makes our ends not block. */
@@ -90,7 +44,7 @@ int brood__communicate(struct brood_subprocess *process, const void *input, size
 	int r = set_input(process, input, length);
 
 	if (r == 0)
-		r = pump(process, deadline);
+		r = brood__pump(process, deadline);
 	if (r == 0)
 		r = brood__program_wait(process, deadline);
 	return r;
@@ -105,14 +59,14 @@ int brood_subprocess_communicate(struct brood_subprocess *process, const void *i
 		return -EINVAL;
 	if (!brood__program_is_mine(process))
 		return -ECHILD;
-	if (atomic_exchange_explicit(&process->busy, true, memory_order_acquire)) /* X1 */
+	if (!brood__claim(process))
 		return -EBUSY;
 	r = brood__communicate(process, input, length, brood__deadline(timeout));
 	if (r == -ETIMEDOUT && brood__no_wait(timeout))
 		r = -EAGAIN;
 	if (r == 0 && result)
 		brood__result_fill(result, process);
-	atomic_store_explicit(&process->busy, false, memory_order_release); /* X1 */
+	brood__unclaim(process);
 	return r;
 }
 

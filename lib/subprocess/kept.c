@@ -31,7 +31,7 @@ static size_t most(const struct brood_subprocess *process, const struct brood__s
 
 	if (!keeps(process, stream))
 		return process->opts.lines && !limit ? SIZE_MAX / 2 : (limit | 1) + (size_t)16 * CHUNK;
-	if (limit == 0 || limit > SIZE_MAX / 4)
+	if (limit == 0)
 		return SIZE_MAX / 2;
 	return (process->opts.overflow == BROOD_OVERFLOW_TAIL ? 2 * limit : limit) + part;
 }

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * A stream whose bytes go from one descriptor to another, one of which is our end of the program's pipe:
- * by splice(2), without a copy; where the kernel cannot (a file that is appended to, a terminal, a
- * socket that would have to wait), by hand, in parts that a descriptor which is ready takes without
- * waiting.
+ * by splice(2), without a copy; where the kernel cannot (a file that is appended to), or would wait (a
+ * terminal, a socket), by hand, in parts that a descriptor which is ready takes without waiting.
  *
  * Source and target are waited for in turn: for the source until it has something, then, when the
  * target took nothing, for the target.

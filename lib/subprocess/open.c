@@ -23,6 +23,8 @@ static struct brood_subprocess *make_handle(const char *const argv[],
 	process->pidfd = -1;
 	process->leads = opts->own_group || opts->new_session;
 	process->opts = *opts;
+	if (opts->limit > SIZE_MAX / 4)
+		process->opts.limit = 0; /* there is not so much memory */
 	for (int i = 0; i < 3; i++)
 		process->streams[i].ours = process->streams[i].theirs =
 			process->streams[i].copy = -1;

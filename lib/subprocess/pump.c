@@ -90,27 +90,18 @@ static int step_output(struct brood_subprocess *process, int which)
 	return r;
 }
 
-/* What is in the pipe now, and no more: others may go on to write. */
-static int read_what_is_there(struct brood_subprocess *process, int which)
-{
-	struct brood__stream *stream = &process->streams[which];
-	uint64_t before = stream->total;
-	bool more = true;
-	int n = 0, r = 0;
-
-	if (stream->ours < 0 || stream->kind == BROOD_STREAM_COPY ||
-	    ioctl(stream->ours, FIONREAD, &n))
-		return 0;
-	while (r == 0 && more && stream->total - before < (uint64_t)n)
-		r = read_once(process, which, &more);
-	return r;
-}
-
 static int step(struct brood_subprocess *process, int which)
 {
-	if (process->streams[which].kind == BROOD_STREAM_COPY)
-		return brood__move(process, which);
-	return which == BROOD_STDIN ? step_input(process) : step_output(process, which);
+	bool copies = process->streams[which].kind == BROOD_STREAM_COPY;
+	struct brood__sigpipe before;
+	int r;
+
+	if (!copies && which != BROOD_STDIN)
+		return step_output(process, which);
+	brood__sigpipe_off(&before);
+	r = copies ? brood__move(process, which) : step_input(process);
+	brood__sigpipe_on(&before);
+	return r;
 }
 
 /* ---- waiting ---- */
@@ -162,7 +153,9 @@ static bool any_stream(const struct brood_subprocess *process)
 /* Its own end is enough: from now on we wait no longer than so. */
 static void has_ended(struct brood_subprocess *process)
 {
-	process->grace_end = brood_now() + process->opts.grace;
+	int64_t now = brood_now(), grace = process->opts.grace;
+
+	process->grace_end = grace < BROOD__NO_DEADLINE - now ? now + grace : BROOD__NO_DEADLINE;
 	brood__stream_close(process, BROOD_STDIN);
 }
 
@@ -185,7 +178,9 @@ static int take(struct brood_subprocess *process, const struct set *set)
 
 static int64_t until(const struct brood_subprocess *process, int64_t deadline)
 {
-	return process->grace_end && process->grace_end < deadline ? process->grace_end : deadline;
+	return process->grace_end && !process->finishing && process->grace_end < deadline
+		       ? process->grace_end
+		       : deadline;
 }
 
 static bool is_over(int64_t deadline)
@@ -228,15 +223,28 @@ static int begin(struct brood_subprocess *process)
 	return r;
 }
 
-/* Nobody is waited for any more. */
-static int finish(struct brood_subprocess *process)
+/* Others may go on to write: what is there now, and no more. */
+static void set_goals(struct brood_subprocess *process)
+{
+	for (int i = 1; i < 3; i++) {
+		struct brood__stream *stream = &process->streams[i];
+		int n = 0;
+
+		if (stream->ours >= 0 && ioctl(stream->ours, FIONREAD, &n))
+			n = 0;
+		stream->goal = stream->total + (uint64_t)n;
+		if (stream->kind == BROOD_STREAM_COPY)
+			stream->goal += stream->length - stream->start;
+	}
+}
+
+static int end_those_at_goal(struct brood_subprocess *process)
 {
 	int r = 0;
 
 	for (int i = 1; r == 0 && i < 3; i++)
-		r = read_what_is_there(process, i);
-	for (int i = 0; r == 0 && i < 3; i++)
-		if (process->streams[i].ours >= 0)
+		if (process->streams[i].ours >= 0 &&
+		    process->streams[i].total >= process->streams[i].goal)
 			r = end_of(process, i);
 	return r;
 }
@@ -247,24 +255,33 @@ int brood__pump(struct brood_subprocess *process, int64_t deadline)
 
 	while (r == 0 && any_stream(process)) {
 		r = turn(process, deadline);
-		if (r == 0 && process->grace_end && is_over(process->grace_end))
-			r = finish(process);
-		else if (r == 0 && any_stream(process) && is_over(deadline))
+		if (!process->finishing && process->grace_end && is_over(process->grace_end)) {
+			set_goals(process);
+			process->finishing = true;
+		}
+		if (r == 0 && process->finishing)
+			r = end_those_at_goal(process);
+		if (r == 0 && any_stream(process) && is_over(deadline))
 			r = -ETIMEDOUT;
 	}
 	return r;
 }
 
-bool brood__pump_rest(struct brood_subprocess *process)
+bool brood__pump_rest(struct brood_subprocess *process, int wait_ms)
 {
-	bool open = false;
+	bool more, open = false;
 
+	set_goals(process);
 	for (int i = 1; i < 3; i++) {
-		struct pollfd fd = { .fd = process->streams[i].ours };
+		struct brood__stream *stream = &process->streams[i];
+		struct pollfd fd = { .fd = stream->ours };
 
-		if (!process->opts.receive && !process->streams[i].over)
-			read_what_is_there(process, i);
-		open = open || (fd.fd >= 0 && poll(&fd, 1, 0) == 0);
+		for (more = !process->opts.receive && !stream->over &&
+			    stream->kind != BROOD_STREAM_COPY;
+		     more && stream->ours >= 0 && stream->total < stream->goal;)
+			if (read_once(process, i, &more))
+				break;
+		open = open || (stream->ours >= 0 && poll(&fd, 1, wait_ms) == 0);
 	}
 	return open;
 }

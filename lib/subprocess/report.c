@@ -31,8 +31,7 @@ static const char *name_at(uint32_t step, const struct brood_subprocess_opts *op
 	return stream && stream->kind == BROOD_STREAM_PATH ? stream->path : NULL;
 }
 
-/* The kernel's words: brood's own for the same numbers tell of other things. */
-static const char *words(int code)
+const char *brood__words(int code)
 {
 	const char *text = strerrordesc_np(abs(code));
 
@@ -47,10 +46,10 @@ void brood__report_start(struct brood_subprocess_error *error, uint32_t step, in
 	*error = (struct brood_subprocess_error){ .code = code, .step = step };
 	if (step == BROOD_STEP_EXEC)
 		snprintf(error->text, sizeof error->text, "cannot run '%.180s': %s", program,
-			 words(code));
+			 brood__words(code));
 	else
 		snprintf(error->text, sizeof error->text, "cannot set up %s%s%.150s%s: %s", at[step],
-			 name ? " '" : "", name ? name : "", name ? "'" : "", words(code));
+			 name ? " '" : "", name ? name : "", name ? "'" : "", brood__words(code));
 }
 
 /* ---- a command ---- */

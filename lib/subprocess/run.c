@@ -12,6 +12,7 @@
 #include "subprocess/subprocess.h"
 
 #define DIES_IN_NS    INT64_C(1000000000)
+#define GO_IN_MS      5	/* what was killed closes what it had open */
 #define HOLDER_ROUNDS 4	/* they may fork while we look */
 
 struct run {
@@ -45,16 +46,19 @@ static bool adapt(struct brood_subprocess_opts *opts)
 
 static void kill_all(struct brood_subprocess *process)
 {
-	brood_subprocess_kill_tree(process, SIGKILL);
-	if (brood__pidfd_wait(process->pidfd, 0))
+	int64_t until = brood_now() + DIES_IN_NS;
+
+	if (brood_subprocess_kill_tree(process, SIGKILL))
 		brood__pidfd_signal(process->pidfd, SIGKILL);
-	for (int i = 0; brood__pump_rest(process) && i < HOLDER_ROUNDS; i++) {
+	while (brood__pidfd_wait(process->pidfd, until) == -EINTR)
+		;
+	for (int i = 0; brood__pump_rest(process, GO_IN_MS) && i < HOLDER_ROUNDS; i++) {
 		int fds[] = { process->streams[1].ours, process->streams[2].ours };
 
 		if (brood__kill_holders(fds, 2, process->boot_time) == 0)
 			break;
 	}
-	brood__program_wait(process, brood_now() + DIES_IN_NS);
+	brood__program_wait(process, until);
 }
 
 static int judge(const struct run *run, const struct brood_subprocess *process)
@@ -62,6 +66,16 @@ static int judge(const struct run *run, const struct brood_subprocess *process)
 	if (process->state != BROOD__PROGRAM_ENDED)
 		return -ECHILD;
 	return run->opts.check && process->code ? -EREMOTEIO : 0;
+}
+
+/* As it was given; of a time of the clock, to the millisecond. */
+static double seconds(const struct run *run)
+{
+	int64_t ns = run->timeout;
+
+	if (ns < 0 && !brood__no_wait(ns))
+		ns = (run->deadline - run->begun) / 1000000 * 1000000;
+	return ns > 0 ? (double)ns / 1e9 : 0;
 }
 
 static void say(const struct run *run, int r, const struct brood_subprocess *process,
@@ -84,9 +98,7 @@ static void say(const struct run *run, int r, const struct brood_subprocess *pro
 				  name ? "SIG" : "real-time", name ? name : "");
 	else if (r == -ETIMEDOUT || r == -EAGAIN)
 		brood__report_run(error, step, r, args, shell, "timed out after %g seconds.",
-				  run->deadline > run->begun
-					  ? (double)(run->deadline - run->begun) / 1e9
-					  : 0.0);
+				  seconds(run));
 	else if (r == -EFBIG)
 		brood__report_run(error, step, r, args, shell, "wrote more than %zu bytes.",
 				  run->opts.limit);
@@ -94,7 +106,7 @@ static void say(const struct run *run, int r, const struct brood_subprocess *pro
 		brood__report_run(error, step, r, args, shell, "ended, and nobody knows how.");
 	else
 		brood__report_run(error, BROOD_STEP_COMMUNICATE, r, args, shell,
-				  "was ended by an error: %s.", brood_strerror(r));
+				  "was ended by an error: %s.", brood__words(r));
 }
 
 static int run_opened(const struct run *run, struct brood_subprocess *process,
@@ -102,7 +114,7 @@ static int run_opened(const struct run *run, struct brood_subprocess *process,
 {
 	int r;
 
-	atomic_store_explicit(&process->busy, true, memory_order_relaxed);
+	brood__claim(process);
 	r = brood__communicate(process, run->opts.input, run->opts.input_length, run->deadline);
 	if (r == -ETIMEDOUT && brood__no_wait(run->timeout))
 		r = -EAGAIN;
@@ -114,7 +126,7 @@ static int run_opened(const struct run *run, struct brood_subprocess *process,
 		say(run, r, process, error);
 	if (run->result)
 		brood__result_fill(run->result, process);
-	atomic_store_explicit(&process->busy, false, memory_order_relaxed);
+	brood__unclaim(process);
 	brood_subprocess_close(process);
 	return r;
 }

@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -117,17 +118,41 @@ static int open_pty(struct want *want)
 	return stream_of(want)->ours < 0 ? stream_of(want)->ours : r;
 }
 
-/* Sockets take bytes from a pipe only by waiting for room. */
+/*
+ * Sockets and terminals take bytes from a pipe only by waiting for room. A write to a terminal that
+ * does not wait needs one that was opened so, not to change the user's.
+ */
+static int adapt_target(struct brood__stream *stream)
+{
+	struct stat st;
+	char path[40];
+	int fd;
+
+	if (fstat(stream->copy, &st))
+		return -errno;
+	stream->by_hand = S_ISSOCK(st.st_mode) || isatty(stream->copy);
+	if (!isatty(stream->copy))
+		return 0;
+	snprintf(path, sizeof path, "/proc/self/fd/%d", stream->copy);
+	fd = brood__fd_lift(open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+	if (fd >= 0) {
+		close(stream->copy);
+		stream->copy = fd;
+	}
+	return 0;
+}
+
 static int open_copy(struct want *want)
 {
 	struct brood__stream *stream = stream_of(want);
-	struct stat st;
+	int r = 0;
 
-	stream->copy = fcntl(want->asked->fd, F_DUPFD_CLOEXEC, 3);
-	if (stream->copy < 0 || fstat(stream->copy, &st))
-		return -errno;
-	stream->by_hand = want->which != BROOD_STDIN && S_ISSOCK(st.st_mode);
-	return open_pipe(want);
+	stream->copy = brood__fd_copy(want->asked->fd);
+	if (stream->copy < 0)
+		return stream->copy;
+	if (want->which != BROOD_STDIN)
+		r = adapt_target(stream);
+	return r ? r : open_pipe(want);
 }
 
 static int (*const by_kind[])(struct want *) = {

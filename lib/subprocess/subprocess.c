@@ -59,26 +59,48 @@ int brood_subprocess_fd(const struct brood_subprocess *process, enum brood_which
 	return r ? r : process->streams[which].ours;
 }
 
-int brood_subprocess_close_stream(struct brood_subprocess *process, enum brood_which_stream which)
+static int close_it(struct brood_subprocess *process, enum brood_which_stream which)
 {
-	int r = check_stream(process, which);
-
-	if (r == 0)
-		brood__stream_close(process, (int)which);
-	return r;
+	brood__stream_close(process, (int)which);
+	return 0;
 }
 
-int brood_subprocess_take(struct brood_subprocess *process, enum brood_which_stream which)
+static int take_it(struct brood_subprocess *process, enum brood_which_stream which)
 {
-	int fd = check_stream(process, which);
+	int fd;
 
-	if (fd)
-		return fd;
 	brood__programs_lock();
 	fd = process->streams[which].ours;
 	process->streams[which].ours = -1;
 	brood__programs_unlock();
 	return fd;
+}
+
+/* Not beside communicate, which may be just using the descriptor. */
+static int alone(struct brood_subprocess *process, enum brood_which_stream which,
+		 int (*act)(struct brood_subprocess *, enum brood_which_stream))
+{
+	int r = check(process);
+
+	if (r)
+		return r;
+	if (!brood__claim(process))
+		return -EBUSY;
+	r = check_stream(process, which);
+	if (r == 0)
+		r = act(process, which);
+	brood__unclaim(process);
+	return r;
+}
+
+int brood_subprocess_close_stream(struct brood_subprocess *process, enum brood_which_stream which)
+{
+	return alone(process, which, close_it);
+}
+
+int brood_subprocess_take(struct brood_subprocess *process, enum brood_which_stream which)
+{
+	return alone(process, which, take_it);
 }
 
 /* ---- waiting ---- */
@@ -92,16 +114,13 @@ static int tell(const struct brood_subprocess *process, int *code)
 	return 0;
 }
 
-/*
- * The pidfd can be readable while there is nothing to reap yet: a debugger that traces the program
- * is told first. Then we look again.
- */
 int brood__program_wait(struct brood_subprocess *process, int64_t deadline)
 {
 	int r = brood__program_look(process);
+	bool ended = false;
 
 	while (r == -EAGAIN) {
-		r = brood__pidfd_wait(process->pidfd, deadline);
+		r = brood__pidfd_wait_again(process->pidfd, deadline, &ended);
 		if (r && r != -EINTR)
 			return r;
 		r = brood__program_look(process);

@@ -44,6 +44,7 @@ struct brood__stream {
 	size_t touched; /* of the room: has its pages */
 	size_t searched; /* no newline before */
 	uint64_t total; /* bytes that came, or were written */
+	uint64_t goal; /* what total will be when all has come that was there at the end */
 	bool over; /* the limit, with BROOD_OVERFLOW_ERROR */
 };
 
@@ -61,6 +62,7 @@ struct brood_subprocess {
 	int64_t boot_time; /* of the start */
 	char **args; /* one piece of memory */
 	bool stopped; /* by receive */
+	bool finishing; /* the program has ended, and the time for others is over */
 	atomic_bool busy; /* some thread communicates */
 	bool has_input; /* communicate has been told */
 	const char *input;
@@ -97,6 +99,9 @@ int brood__program_wait(struct brood_subprocess *process, int64_t deadline);
 
 /* ---- communicate.c ---- */
 
+/* The caller is the one that communicates, or changes its streams. */
+bool brood__claim(struct brood_subprocess *process);
+void brood__unclaim(struct brood_subprocess *process);
 /* As brood_subprocess_communicate, without a result. The caller has set `busy`. */
 int brood__communicate(struct brood_subprocess *process, const void *input, size_t length,
 		       int64_t deadline);
@@ -157,13 +162,16 @@ int brood__move(struct brood_subprocess *process, int which);
 
 /*
  * Move all that comes until there is no stream left. 0, -ETIMEDOUT, -EFBIG, what receive returned,
- * -errno. SIGPIPE is blocked.
+ * -errno.
  */
 int brood__pump(struct brood_subprocess *process, int64_t deadline);
-/* Read and keep what is there now. Whether somebody has the other end of one still open. */
-bool brood__pump_rest(struct brood_subprocess *process);
+/* Read and keep what is there now. Whether somebody has the other end of one open for so long. */
+bool brood__pump_rest(struct brood_subprocess *process, int wait_ms);
 
 /* ---- report.c ---- */
+
+/* The kernel's words for an error: brood's own for the same numbers tell of other things. */
+const char *brood__words(int code);
 
 /* A start that failed at this step. */
 void brood__report_start(struct brood_subprocess_error *error, uint32_t step, int code,
