@@ -20,7 +20,8 @@
  * has exec'ed (as vfork, as posix_spawn), whatever options there are; so a start costs the same in
  * a big program as in a small one, and runs no code of the user's, which is what makes it safe
  * beside other threads. Only the calling thread stands still meanwhile. What fails on the way, up
- * to the exec, is an error of the call, with the step that failed; no process is left then.
+ * to the exec, is an error of the call, with the step that failed; no process is left then. If
+ * somebody kills the new process before its exec, the start succeeds, and the exit code tells.
  *
  * What the program gets: its argument strings, the environment, the current directory and the
  * umask, unless options say otherwise; standard input, output and error as the options say, and no
@@ -30,18 +31,18 @@
  * The end. Exit codes are 0 to 255, or -N for signal N. A shell makes 128 + N of a signal inside
  * it, 127 of a command that is not there, 126 of one that it may not run. A stopped program has not
  * ended. Ctrl-C goes to the program as well, unless it has a group of its own; a wait of the caller
- * goes on if its own handler of SIGINT returns. brood touches no SIGCHLD and reaps nobody else's child. If the caller ignores SIGCHLD, or
- * waits for any child elsewhere, all still works; the exit code is then known from Linux 6.15 on,
- * and is an error, -ECHILD, before: never a made-up 0.
+ * goes on if its own handler of SIGINT returns. brood touches no SIGCHLD and reaps nobody else's
+ * child. If the caller ignores SIGCHLD, or waits for any child elsewhere, all still works; the exit
+ * code is then known from Linux 6.15 on, and is an error, -ECHILD, before: never a made-up 0.
  *
- * A handle belongs to the process that made it; in a forked child all calls but pid return -ECHILD, and
- * its copies of the handle's descriptors are closed. If the caller is killed at any instruction, the
- * program is not there, or runs on, as programs do; with die_with_parent it is killed. Nothing of
- * it lies in shared memory.
+ * A handle belongs to the process that made it; in a forked child all calls but pid return -ECHILD,
+ * and its copies of the handle's descriptors are closed. If the caller is killed at any
+ * instruction, the program is not there, or runs on, as programs do; with die_with_parent it is
+ * killed. Nothing of it lies in shared memory.
  *
  * Thread safe, but for closing a handle that others use; two threads that communicate() with the
- * same one get -EBUSY. Any thread may start programs at any time: none gets an end of another
- * one's pipe.
+ * same one get -EBUSY. Only wait is a cancellation point. Any thread may start programs at any
+ * time: none gets an end of another one's pipe.
  */
 #ifndef BROOD_SUBPROCESS_H
 #define BROOD_SUBPROCESS_H
@@ -67,7 +68,7 @@ struct brood_subprocess;
 enum brood_which_stream { BROOD_STDIN = 0, BROOD_STDOUT, BROOD_STDERR };
 
 enum brood_stream_kind {
-	BROOD_STREAM_INHERIT = 0, /* the caller's */
+	BROOD_STREAM_INHERIT = 0, /* the caller's, unless that is marked CLOEXEC */
 	BROOD_STREAM_PIPE, /* to or from the caller: brood_subprocess_fd, communicate */
 	BROOD_STREAM_NULL, /* /dev/null */
 	BROOD_STREAM_FD, /* `fd`, of any number; it stays open here */
@@ -133,7 +134,8 @@ struct brood_subprocess_error {
 
 /*
  * Zero is the default throughout. Strings and arrays are read during the call only. Pointers to
- * ids and the like: NULL = as the caller's.
+ * ids and the like: NULL = as the caller's. What makes no sense is refused with EINVAL: `lines`
+ * without `receive`, a negative grace, a count without its array, an id of -1.
  */
 struct brood_subprocess_opts {
 	size_t opts_size; /* 0, or sizeof(struct brood_subprocess_opts) */
@@ -216,11 +218,12 @@ struct brood_subprocess_result {
  * Start a program: argv[0] is looked up in the PATH of its environment unless it has a slash. NULL
  * opts are the defaults. Blocks until it has been exec'ed; to open a FIFO by `path` may block.
  *
- * NULL with errno, and *opts->error, unless opts_size is refused. Of the exec: ENOENT, EACCES, ENOTDIR, ENOEXEC, E2BIG, ELOOP,
- * ETXTBSY, and whatever else execve(2) tells; of cwd: ENOENT, ENOTDIR, EACCES; of ids: EPERM,
- * EINVAL; of limits, nice, groups: EPERM, EACCES, EINVAL, ESRCH; of streams and pass_fds: EBADF,
- * ENOENT, EMFILE, ENFILE and the like; EAGAIN, ENOMEM (no process); EINVAL (options that contradict
- * each other, an empty argv, an empty name in env, options for run).
+ * NULL with errno, and *opts->error, unless opts_size is refused. Of the exec: ENOENT, EACCES,
+ * ENOTDIR, ENOEXEC, E2BIG, ELOOP, ETXTBSY, and whatever else execve(2) tells; of cwd: ENOENT,
+ * ENOTDIR, EACCES; of ids: EPERM, EINVAL; of limits, nice, groups: EPERM, EACCES, EINVAL, ESRCH; of
+ * streams and pass_fds: EBADF, ENOENT, EMFILE, ENFILE and the like; EAGAIN, ENOMEM (no process);
+ * EINVAL (options that contradict each other, an empty argv, an empty name in env, options for
+ * run).
  */
 BROOD_API struct brood_subprocess *brood_subprocess_open(const char *const argv[],
 							 const struct brood_subprocess_opts *opts);
@@ -241,9 +244,9 @@ BROOD_API pid_t brood_subprocess_pid(const struct brood_subprocess *process);
 BROOD_API int brood_subprocess_pidfd(const struct brood_subprocess *process);
 
 /*
- * Our end of one of its pipes. It belongs to the handle, and blocks, until communicate makes it
- * not to. -EBADF: that stream is no pipe or pty, or was closed or taken; -EBUSY (close_stream, take):
- * a thread communicates; -ECHILD, -EINVAL.
+ * Our end of one of its pipes. It belongs to the handle, and blocks, until communicate makes it not
+ * to. -EBADF: that stream is no pipe or pty, or was closed or taken; -EBUSY (close_stream, take): a
+ * thread communicates; -ECHILD, -EINVAL.
  *
  * close_stream closes it: the end of its input. take gives it to the caller, for fdopen(3) and the
  * like; the handle forgets it, and it is CLOEXEC. A pty's end fails with EIO when nobody holds the
@@ -292,12 +295,12 @@ BROOD_API int brood_subprocess_kill_tree(struct brood_subprocess *process, int s
  * -EAGAIN, -ETIMEDOUT: not done. Call it again, with the same input or NULL: nothing is lost or
  * doubled. -EFBIG: the limit. What receive returned.
  *
- * 0: it has ended, and *result (may be NULL) is filled, also where nobody knows the exit code;
- * that is given once, a second call gives empty outputs. Else *result is untouched; look at what
- * was kept with brood_subprocess_kept. A program that does not read its input (EPIPE) is no error,
- * and no SIGPIPE is raised. -EBUSY: another thread communicates. -ENOMEM, and errors of read,
- * write, splice: what was read is kept. -EINVAL: another input than before, or input where standard
- * input is no pipe. -ECHILD.
+ * 0: it has ended, and *result (may be NULL) is filled, also where nobody knows the exit code; that
+ * is given once, a second call gives empty outputs. Else *result is untouched; look at what was
+ * kept with brood_subprocess_kept. A program that does not read its input (EPIPE) is no error, and
+ * no SIGPIPE is raised. -EBUSY: another thread communicates, closes or takes a stream. -ENOMEM, and
+ * errors of read, write, splice: what was read is kept. -EINVAL: another input than before, or
+ * input where standard input is no pipe. -ECHILD.
  */
 BROOD_API int brood_subprocess_communicate(struct brood_subprocess *process, const void *input,
 					   size_t length, struct brood_subprocess_result *result,

@@ -17,7 +17,7 @@
 #include "platform/children.h"
 #include "platform/spawn.h"
 
-#define TELLS_LATER_NS INT64_C(20000000)
+#define TELLS_LATER_NS INT64_C(100000000)
 
 /* ---- the exit code of who was reaped by somebody else ---- */
 
@@ -32,18 +32,22 @@ struct pidfd_info {
 #define PIDFD_INFO_EXIT UINT64_C(8)
 #define PIDFD_GET_INFO	_IOWR(0xff, 11, struct pidfd_info)
 
-/* For a moment it can be neither there to be reaped nor known as ended (ESRCH, or no such bit). */
+/*
+ * For a moment it is there no more to be reaped, and not known as ended yet: the bit is missing.
+ * And the kernel looks for the ending first, then for the process, which may be gone by then
+ * (ESRCH): if the ending is to be known at all, it is so the next time.
+ */
 static int told_by_pidfd(int pidfd, int *exit_code)
 {
 	int64_t until = brood_now() + TELLS_LATER_NS;
 	struct pidfd_info info;
-	int r;
+	int r, gone = 0;
 
 	do {
 		memset(&info, 0, sizeof info);
 		info.mask = PIDFD_INFO_EXIT;
 		r = ioctl(pidfd, PIDFD_GET_INFO, &info);
-		if (r && errno != ESRCH)
+		if (r && (errno != ESRCH || gone++ > 1))
 			return -ECHILD;
 		if (r == 0 && info.mask & PIDFD_INFO_EXIT) {
 			*exit_code = WIFSIGNALED(info.status) ? -WTERMSIG(info.status)
@@ -163,8 +167,8 @@ static bool holds(const struct held *held, pid_t pid)
 static bool kill_if_holder(const struct held *held, pid_t pid)
 {
 	int pidfd = brood__pidfd_open(pid);
-	bool killed = pidfd >= 0 && brood__proc_started(pid) >= held->since &&
-		      holds(held, pid) && brood__pidfd_signal(pidfd, SIGKILL) == 0;
+	bool killed = pidfd >= 0 && brood__proc_started(pid) >= held->since && holds(held, pid) &&
+		      brood__pidfd_signal(pidfd, SIGKILL) == 0;
 
 	if (pidfd >= 0)
 		close(pidfd);

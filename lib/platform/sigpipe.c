@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A write to a program that reads no more brings SIGPIPE to the thread, which the user has no part in.
- * So it is blocked around the write, and taken off if it has come. One that was pending before stays.
+ * A write to a program that reads no more brings SIGPIPE to the thread, which the user has no part
+ * in. So it is blocked around the write, and taken off if it has come. One that was pending before
+ * stays.
  */
 #include <errno.h>
 #include <pthread.h>

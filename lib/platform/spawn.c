@@ -2,28 +2,29 @@
 /*
  * Starting another program.
  *
- * clone(CLONE_VM | CLONE_VFORK): the new process runs in the memory of its parent, on a stack of its
- * own, and the thread that made it sleeps until it has exec'ed or ended. So no page table is copied,
- * however big the program is, and an error is told by storing it. (The same is done by the posix_spawn
- * of glibc and musl; that has not all that is needed here.)
+ * clone(CLONE_VM | CLONE_VFORK): the new process runs in the memory of its parent, on a stack of
+ * its own, and the thread that made it sleeps until it has exec'ed or ended. So no page table is
+ * copied, however big the program is, and an error is told by storing it. (The same is done by the
+ * posix_spawn of glibc and musl; that has not all that is needed here.)
  *
  * What that asks for:
  *
- * - Other threads run on, in the same memory. The new process takes no lock of the C library, and
- *   allocates nothing. All that it needs lies ready in struct brood__spawn.
- * - No handler may run in it: it would run in the parent's memory. All signals are blocked before, and
- *   all handlers are off in the new process before the program's mask is set.
+ * - Other threads run on, in the same memory. The new process takes no lock of the C library (its
+ *   sigaction may take that of abort), and allocates nothing. All that it needs lies ready in
+ *   struct brood__spawn.
+ * - No handler may run in it: it would run in the parent's memory. All signals are blocked before,
+ *   and all handlers are off in the new process before the program's mask is set.
  * - Ids are set by the system call itself. The C library's calls set those of all threads of the
  *   process that it takes itself to be in: the parent's.
  * - Nor may it leave a mark on the memory: brood__dumpable.
  * - errno is the sleeping thread's, and nobody else's.
- * - The thread must not be cancelled while it sleeps.
+ * - The thread must not be cancelled while it sleeps: the caller sees to that.
  *
- * Descriptors: the program's 0 to 2 are first moved above 2, where they are in each other's way; all
- * copies close on exec, so whatever is not meant for the program ends there. die_with_parent comes
- * behind the change of ids, which would undo it, and before the look at the parent: if that ended
- * earlier, the parent is another one by now. If the parent is killed meanwhile, the memory stays as
- * long as the new process is in it, so the program starts all the same.
+ * Descriptors: the program's 0 to 2 are first moved above 2, where they are in each other's way;
+ * all copies close on exec, so whatever is not meant for the program ends there. die_with_parent
+ * comes behind the change of ids, which would undo it, and before the look at the parent: if that
+ * ended earlier, the parent is another one by now. If the parent is killed meanwhile, the memory
+ * stays as long as the new process is in it, so the program starts all the same.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -42,26 +43,45 @@
 #include "platform/children.h"
 #include "platform/spawn.h"
 
-#define STACK	   32768u /* of the new process until exec; what it does here takes a tenth of it */
-#define NOT_STARTED 127	  /* nobody is told this code */
+#define STACK	    32768u /* of the new process until exec; what it does here takes a tenth of it */
+#define NOT_STARTED 127 /* nobody is told this code */
+
+/* The kernel's, of whatever layout: the handler comes first, and all 0 is SIG_DFL. */
+struct action {
+	uintptr_t handler;
+	uint64_t rest[7];
+};
+
+#define SET_BYTES 8 /* of the kernel's set of signals */
+
+static bool stays(const struct brood__spawn *spawn, int number, const struct action *action)
+{
+	if (action->handler == (uintptr_t)SIG_DFL)
+		return true;
+	return action->handler == (uintptr_t)SIG_IGN &&
+	       (spawn->opts->keep_signals || (number != SIGPIPE && number != SIGXFSZ));
+}
 
 static int signals(struct brood__spawn *spawn)
 {
-	struct sigaction action;
+	static const struct action reset;
+	struct action action = { 0 };
 
 	for (int number = 1; number < NSIG; number++) {
-		if (sigaction(number, NULL, &action))
-			continue; /* the C library's own */
-		if (action.sa_handler == SIG_DFL ||
-		    (action.sa_handler == SIG_IGN &&
-		     (spawn->opts->keep_signals || (number != SIGPIPE && number != SIGXFSZ))))
-			continue;
-		action.sa_handler = SIG_DFL;
-		action.sa_flags = 0;
-		if (sigaction(number, &action, NULL))
+		if (syscall(SYS_rt_sigaction, number, NULL, &action, SET_BYTES))
+			return -errno;
+		if (!stays(spawn, number, &action) &&
+		    syscall(SYS_rt_sigaction, number, &reset, NULL, SET_BYTES))
 			return -errno;
 	}
 	return 0;
+}
+
+/* Not _exit: what sanitizers do before it knows nothing of this stack. */
+static void leave(void)
+{
+	for (;;)
+		syscall(SYS_exit_group, NOT_STARTED);
 }
 
 static int session(struct brood__spawn *spawn)
@@ -182,7 +202,7 @@ static int parent(struct brood__spawn *spawn)
 
 	/* 0: it is in another pid namespace, and cannot tell. */
 	if (r == 0 && spawn->opts->die_with_parent && getppid() && getppid() != spawn->parent)
-		_exit(NOT_STARTED); /* nobody is there to be told */
+		leave(); /* nobody is there to be told */
 	return r;
 }
 
@@ -258,12 +278,18 @@ static const struct {
 	uint32_t step;
 	int (*take)(struct brood__spawn *);
 } steps[] = {
-	{ BROOD_STEP_SIGNALS, signals }, { BROOD_STEP_SESSION, session },
-	{ BROOD_STEP_GROUP, group },	 { BROOD_STEP_STDIN, streams },
-	{ BROOD_STEP_PASS_FDS, descriptors }, { BROOD_STEP_LIMITS, limits },
-	{ BROOD_STEP_NICE, nice_value }, { BROOD_STEP_CPUS, cpus },
-	{ BROOD_STEP_CWD, cwd },	 { BROOD_STEP_IDS, ids },
-	{ BROOD_STEP_PARENT, parent },	 { BROOD_STEP_EXEC, exec },
+	{ BROOD_STEP_SIGNALS, signals },
+	{ BROOD_STEP_SESSION, session },
+	{ BROOD_STEP_GROUP, group },
+	{ BROOD_STEP_STDIN, streams },
+	{ BROOD_STEP_PASS_FDS, descriptors },
+	{ BROOD_STEP_LIMITS, limits },
+	{ BROOD_STEP_NICE, nice_value },
+	{ BROOD_STEP_CPUS, cpus },
+	{ BROOD_STEP_CWD, cwd },
+	{ BROOD_STEP_IDS, ids },
+	{ BROOD_STEP_PARENT, parent },
+	{ BROOD_STEP_EXEC, exec },
 };
 
 static int run_child(void *argument)
@@ -280,7 +306,8 @@ static int run_child(void *argument)
 			break;
 		}
 	}
-	_exit(NOT_STARTED);
+	leave();
+	return 0;
 }
 
 int brood__dumpable(void)
@@ -293,9 +320,9 @@ void brood__set_dumpable(int dumpable)
 	prctl(PR_SET_DUMPABLE, dumpable);
 }
 
-static void bury(pid_t pid, int pidfd)
+static void bury(int pidfd)
 {
-	while (waitid(P_PID, (id_t)pid, NULL, WEXITED) && errno == EINTR)
+	while (waitid(P_PIDFD, (id_t)pidfd, NULL, WEXITED) && errno == EINTR)
 		;
 	close(pidfd);
 }
@@ -305,28 +332,25 @@ pid_t brood__spawn(struct brood__spawn *spawn)
 {
 	char *stack = aligned_alloc(BROOD__LINE, STACK);
 	sigset_t all, before;
-	int cancel;
 	pid_t pid;
 
 	spawn->step = BROOD_STEP_START;
 	if (!stack)
 		return -ENOMEM;
 	sigfillset(&all);
-	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	sigemptyset(&spawn->mask);
 	if (spawn->opts->keep_signals)
 		spawn->mask = before;
 	spawn->parent = getpid();
 	spawn->error = 0;
-	pid = clone(run_child, stack + STACK,
-		    CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, spawn, &spawn->pidfd);
+	pid = clone(run_child, stack + STACK, CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, spawn,
+		    &spawn->pidfd);
 	if (pid < 0)
 		pid = -errno;
 	else if (spawn->error)
-		bury(pid, spawn->pidfd);
+		bury(spawn->pidfd);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	pthread_setcancelstate(cancel, NULL);
 	free(stack);
 	return pid > 0 && spawn->error ? spawn->error : pid;
 }

@@ -9,8 +9,8 @@
 
 /* ---- spawn.c ---- */
 
-#define BROOD__SPAWN_LEAVE  (-1)	/* a stream that stays as it is */
-#define BROOD__SPAWN_OUTPUT (-2)	/* error goes where output goes */
+#define BROOD__SPAWN_LEAVE  (-1) /* a stream that stays as it is */
+#define BROOD__SPAWN_OUTPUT (-2) /* error goes where output goes */
 
 struct brood__spawn { /* all pointers are the caller's */
 	const char *const *argv;
@@ -33,8 +33,8 @@ struct brood__spawn { /* all pointers are the caller's */
 pid_t brood__spawn(struct brood__spawn *spawn);
 
 /*
- * Whether the caller may be dumped and traced. Who changes its ids takes that from all that has the same
- * memory: so the parent of a program with other ids asks before, and sets it again afterwards.
+ * Whether the caller may be dumped and traced. Who changes its ids takes that from all that has the
+ * same memory: so the parent of a program with other ids asks before, and sets it again afterwards.
  */
 int brood__dumpable(void);
 void brood__set_dumpable(int dumpable);

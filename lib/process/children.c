@@ -24,6 +24,7 @@
 #include "process/process.h"
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static int cancel; /* whether who has the mutex could be cancelled: close(2) would do that */
 static CDS_LIST_HEAD(children);
 static pid_t owner; /* the process that this table belongs to */
 static uint32_t depth; /* forks between the first process and this one */
@@ -34,12 +35,19 @@ static int once_error;
 
 static void lock(void)
 {
+	int before;
+
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
 	pthread_mutex_lock(&mutex);
+	cancel = before;
 }
 
 static void unlock(void)
 {
+	int before = cancel;
+
 	pthread_mutex_unlock(&mutex);
+	pthread_setcancelstate(before, NULL);
 }
 
 static void close_fd(int *fd)

@@ -2,17 +2,29 @@
 /* communicate: the streams to their ends, then the program to its own. */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 
 #include "subprocess/subprocess.h"
 
 bool brood__claim(struct brood_subprocess *process)
 {
-	return !atomic_exchange_explicit(&process->busy, true, memory_order_acquire); /* X1 */
+	int before;
+
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
+	if (atomic_exchange_explicit(&process->busy, true, memory_order_acquire)) { /* X1 */
+		pthread_setcancelstate(before, NULL);
+		return false;
+	}
+	process->cancel = before;
+	return true;
 }
 
 void brood__unclaim(struct brood_subprocess *process)
 {
+	int before = process->cancel;
+
 	atomic_store_explicit(&process->busy, false, memory_order_release); /* X1 */
+	pthread_setcancelstate(before, NULL);
 }
 
 /* The first call says what the input is, and makes our ends not block. */

@@ -3,11 +3,11 @@
  * What has come from a program: kept as a whole, the first or the last part of it, or given to the
  * user's function in chunks or lines.
  *
- * All is read to the end of one piece of memory, stream->data[start .. length), which grows by doubling
- * up to what the options need, and is given to the user as it is. For the head, what is behind the
- * limit is overwritten by what comes next. For the tail there is room for twice the limit, and when it
- * is full, the last part moves to the front: each byte is moved once. One byte more than the limit is
- * read to know that there is more.
+ * All is read to the end of one piece of memory, stream->data[start .. length), which grows by
+ * doubling up to what the options need, and is given to the user as it is. For the head, what is
+ * behind the limit is overwritten by what comes next. For the tail there is room for twice the
+ * limit, and when it is full, the last part moves to the front: each byte is moved once. One byte
+ * more than the limit is read to know that there is more.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -15,7 +15,7 @@
 
 #include "subprocess/subprocess.h"
 
-#define CHUNK 65536u	/* the least that is read at once, if there is so much: what a pipe holds */
+#define CHUNK 65536u /* the least that is read at once, if there is so much: what a pipe holds */
 #define AHEAD (4 * CHUNK)
 
 static bool keeps(const struct brood_subprocess *process, const struct brood__stream *stream)
@@ -30,7 +30,8 @@ static size_t most(const struct brood_subprocess *process, const struct brood__s
 	size_t part = process->opts.overflow == BROOD_OVERFLOW_ERROR ? 1 : CHUNK;
 
 	if (!keeps(process, stream))
-		return process->opts.lines && !limit ? SIZE_MAX / 2 : (limit | 1) + (size_t)16 * CHUNK;
+		return process->opts.lines && !limit ? SIZE_MAX / 2
+						     : (limit | 1) + (size_t)16 * CHUNK;
 	if (limit == 0)
 		return SIZE_MAX / 2;
 	return (process->opts.overflow == BROOD_OVERFLOW_TAIL ? 2 * limit : limit) + part;
@@ -115,8 +116,8 @@ static size_t line_length(const struct brood_subprocess *process, struct brood__
 			  bool end)
 {
 	size_t there = stream->length - stream->start, limit = process->opts.limit;
-	const char *newline = memchr(stream->data + stream->searched, '\n',
-				     stream->length - stream->searched);
+	const char *newline =
+		memchr(stream->data + stream->searched, '\n', stream->length - stream->searched);
 	size_t n = newline ? (size_t)(newline - stream->data) + 1 - stream->start : end ? there : 0;
 
 	stream->searched = newline ? stream->start + n - 1 : stream->length;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A stream whose bytes go from one descriptor to another, one of which is our end of the program's pipe:
- * by splice(2), without a copy; where the kernel cannot (a file that is appended to), or would wait (a
- * terminal, a socket), by hand, in parts that a descriptor which is ready takes without waiting.
+ * A stream whose bytes go from one descriptor to another, one of which is our end of the program's
+ * pipe: by splice(2), without a copy; where the kernel cannot (a file that is appended to), or
+ * would wait (a terminal, a socket), by hand, in parts that a descriptor which is ready takes
+ * without waiting.
  *
  * Source and target are waited for in turn: for the source until it has something, then, when the
  * target took nothing, for the target.
@@ -33,8 +34,8 @@ static void end(const struct way *way)
 static int failed(const struct way *way, int error)
 {
 	if (error == EAGAIN || error == EINTR) {
-		way->stream->wait_target = error == EINTR ? way->stream->wait_target
-							  : !way->stream->wait_target;
+		way->stream->wait_target =
+			error == EINTR ? way->stream->wait_target : !way->stream->wait_target;
 		return 0;
 	}
 	if (error == EPIPE && way->which == BROOD_STDIN) {
@@ -114,8 +115,11 @@ int brood__move(struct brood_subprocess *process, int which)
 	struct brood__stream *stream = &process->streams[which];
 	bool input = which == BROOD_STDIN;
 	struct way way = {
-		process, stream, which,
-		input ? stream->copy : stream->ours, input ? stream->ours : stream->copy,
+		process,
+		stream,
+		which,
+		input ? stream->copy : stream->ours,
+		input ? stream->ours : stream->copy,
 	};
 
 	if (!stream->by_hand)

@@ -2,6 +2,7 @@
 /* Starting a program: the options checked, the streams opened, the process made. */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -26,8 +27,8 @@ static struct brood_subprocess *make_handle(const char *const argv[],
 	if (opts->limit > SIZE_MAX / 4)
 		process->opts.limit = 0; /* there is not so much memory */
 	for (int i = 0; i < 3; i++)
-		process->streams[i].ours = process->streams[i].theirs =
-			process->streams[i].copy = -1;
+		process->streams[i].ours = process->streams[i].theirs = process->streams[i].copy =
+			-1;
 	brood__program_add(process);
 	return process;
 }
@@ -37,7 +38,8 @@ static bool sane(const char *const argv[], const struct brood_subprocess_opts *o
 	if (!argv || !argv[0] || (opts->groups_count && !opts->groups) ||
 	    (opts->limits_count && !opts->limits) || (opts->cpus_count && !opts->cpus) ||
 	    (opts->pass_fds_count && !opts->pass_fds) || opts->join_group < 0 ||
-	    (opts->user && *opts->user == (uid_t)-1) || (opts->group && *opts->group == (gid_t)-1) ||
+	    (opts->user && *opts->user == (uid_t)-1) ||
+	    (opts->group && *opts->group == (gid_t)-1) ||
 	    (opts->join_group && (opts->own_group || opts->new_session)) ||
 	    opts->overflow > BROOD_OVERFLOW_TAIL || (opts->lines && !opts->receive) ||
 	    opts->grace < 0)
@@ -125,7 +127,9 @@ struct brood_subprocess *brood__program_open(const char *const argv[],
 					     struct brood_subprocess_error *error)
 {
 	struct brood_subprocess_opts adapted = *opts;
+	struct brood_subprocess *process;
 	int r = brood__programs_ready();
+	int cancel;
 
 	brood__programs_reap();
 	if (r == 0 && !sane(argv, opts))
@@ -135,7 +139,10 @@ struct brood_subprocess *brood__program_open(const char *const argv[],
 		return NULL;
 	}
 	adapt(&adapted);
-	return open_checked(argv, &adapted, error);
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
+	process = open_checked(argv, &adapted, error);
+	pthread_setcancelstate(cancel, NULL);
+	return process;
 }
 
 static bool is_for_run(const struct brood_subprocess_opts *opts)

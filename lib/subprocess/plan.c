@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What a program is given: its arguments, its environment, and the paths that are tried for it. All of
- * it is made before the new process is there, as that must not allocate.
+ * What a program is given: its arguments, its environment, and the paths that are tried for it. All
+ * of it is made before the new process is there, as that must not allocate.
  */
 #include <errno.h>
 #include <stdlib.h>

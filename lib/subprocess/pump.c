@@ -2,9 +2,9 @@
 /*
  * The streams of a program, all at once: poll, then one step for each that is ready.
  *
- * Our ends do not block. What has come is in the handle's memory before anything is returned, and what
- * was written is counted, so a call that gives up at any point loses nothing. A deadline counts also
- * while there is always something to do.
+ * Our ends do not block. What has come is in the handle's memory before anything is returned, and
+ * what was written is counted, so a call that gives up at any point loses nothing. A deadline
+ * counts also while there is always something to do.
  *
  * A pipe that is found full is made larger once: each time the program's and our process take turns
  * then moves more. The user's quota for that may be used up; it stays as it is then.
@@ -17,9 +17,9 @@
 
 #include "subprocess/subprocess.h"
 
-#define PIPE_HOLDS  65536	/* bytes, as it is made */
-#define PIPE_LARGE  (1 << 18)	/* more gains little, and a user has 64 MiB for all pipes */
-#define READS_A_STEP 16		/* of one stream before the others have their turn */
+#define PIPE_HOLDS   65536 /* bytes, as it is made */
+#define PIPE_LARGE   (1 << 18) /* more gains little, and a user has 64 MiB for all pipes */
+#define READS_A_STEP 16 /* of one stream before the others have their turn */
 
 static void enlarge(struct brood__stream *stream)
 {

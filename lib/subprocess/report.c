@@ -21,7 +21,7 @@ static const char *const at[] = {
 /* The name that matters at that step. */
 static const char *name_at(uint32_t step, const struct brood_subprocess_opts *opts)
 {
-	const struct brood_stream *stream = step == BROOD_STEP_STDIN    ? &opts->in
+	const struct brood_stream *stream = step == BROOD_STEP_STDIN	? &opts->in
 					    : step == BROOD_STEP_STDOUT ? &opts->out
 					    : step == BROOD_STEP_STDERR ? &opts->err
 									: NULL;
@@ -48,8 +48,9 @@ void brood__report_start(struct brood_subprocess_error *error, uint32_t step, in
 		snprintf(error->text, sizeof error->text, "cannot run '%.180s': %s", program,
 			 brood__words(code));
 	else
-		snprintf(error->text, sizeof error->text, "cannot set up %s%s%.150s%s: %s", at[step],
-			 name ? " '" : "", name ? name : "", name ? "'" : "", brood__words(code));
+		snprintf(error->text, sizeof error->text, "cannot set up %s%s%.150s%s: %s",
+			 at[step], name ? " '" : "", name ? name : "", name ? "'" : "",
+			 brood__words(code));
 }
 
 /* ---- a command ---- */
@@ -82,7 +83,7 @@ static void append_word(struct text *text, const char *word)
 	append(text, "\"", 1);
 }
 
-#define COMMAND 150u	/* bytes of it that are shown at most */
+#define COMMAND 150u /* bytes of it that are shown at most */
 
 static void write_command(char out[COMMAND + 4], const char *const args[], bool shell)
 {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Running a program to its end, or to ours: what is not done in time, or says too much, is killed with
- * all that it has started. Those of them whose parent had ended are nobody's children any more; who of
- * them has the output still open is found by that (brood__kill_holders), for it is the one that would
- * have kept us waiting.
+ * Running a program to its end, or to ours: what is not done in time, or says too much, is killed
+ * with all that it has started. Those of them whose parent had ended are nobody's children any
+ * more; who of them has the output still open is found by that (brood__kill_holders), for it is the
+ * one that would have kept us waiting.
  */
 #include <errno.h>
 #include <signal.h>
@@ -12,8 +12,8 @@
 #include "subprocess/subprocess.h"
 
 #define DIES_IN_NS    INT64_C(1000000000)
-#define GO_IN_MS      5	/* what was killed closes what it had open */
-#define HOLDER_ROUNDS 4	/* they may fork while we look */
+#define GO_IN_MS      5 /* what was killed closes what it had open */
+#define HOLDER_ROUNDS 4 /* they may fork while we look */
 
 struct run {
 	const char *const *argv;
@@ -91,8 +91,8 @@ static void say(const struct run *run, int r, const struct brood_subprocess *pro
 		brood__report_run(error, step, r, args, shell,
 				  "was ended by the receiver of its output (%d).", r);
 	else if (r == -EREMOTEIO && code > 0)
-		brood__report_run(error, step, r, args, shell,
-				  "returned non-zero exit status %d.", code);
+		brood__report_run(error, step, r, args, shell, "returned non-zero exit status %d.",
+				  code);
 	else if (r == -EREMOTEIO)
 		brood__report_run(error, step, r, args, shell, "died with signal %d (%s%s).", -code,
 				  name ? "SIG" : "real-time", name ? name : "");
@@ -180,8 +180,7 @@ int brood_subprocess_getoutput(const char *command, struct brood_subprocess_resu
 	};
 	int r = brood_subprocess_run(argv, &opts, result, timeout);
 
-	if (result && result->output_length &&
-	    result->output[result->output_length - 1] == '\n')
+	if (result && result->output_length && result->output[result->output_length - 1] == '\n')
 		result->output[--result->output_length] = 0;
 	return r;
 }

@@ -2,8 +2,8 @@
 /*
  * The three streams of a program: how each kind comes to be, and their closing.
  *
- * What is opened here has numbers above 2, also in a caller that has closed its own streams: a program
- * that inherits those must not find our end of a pipe in their place.
+ * What is opened here has numbers above 2, also in a caller that has closed its own streams: a
+ * program that inherits those must not find our end of a pipe in their place.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -46,8 +46,8 @@ static int check_stream(const struct brood_subprocess *process, enum brood_which
 
 	if (r == 0 && (which < BROOD_STDIN || which > BROOD_STDERR))
 		r = -EINVAL;
-	if (r == 0 && (process->streams[which].ours < 0 ||
-		       process->streams[which].kind == BROOD_STREAM_COPY))
+	if (r == 0 &&
+	    (process->streams[which].ours < 0 || process->streams[which].kind == BROOD_STREAM_COPY))
 		r = -EBADF;
 	return r;
 }
@@ -165,8 +165,8 @@ int brood_subprocess_kill(struct brood_subprocess *process)
 }
 
 /*
- * Who is not reaped keeps its pid, and so its group's name: nobody reaps it while we have the mutex,
- * unless the program waits for any child somewhere, so it is asked for first.
+ * Who is not reaped keeps its pid, and so its group's name: nobody reaps it while we have the
+ * mutex, unless the program waits for any child somewhere, so it is asked for first.
  */
 static int to_group(const struct brood_subprocess *process, int signal)
 {
@@ -185,8 +185,7 @@ int brood_subprocess_kill_tree(struct brood_subprocess *process, int signal)
 	int r = signal < 0 || signal >= NSIG ? -EINVAL : check(process);
 	int group;
 
-	if (r || process->state != BROOD__PROGRAM_RUNNING ||
-	    brood__pidfd_signal(process->pidfd, 0) == -ESRCH)
+	if (r || !brood__program_runs(process) || brood__pidfd_signal(process->pidfd, 0) == -ESRCH)
 		return r;
 	r = brood__tree_signal(process->pid, process->pidfd, signal);
 	group = to_group(process, signal);

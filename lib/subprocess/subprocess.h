@@ -3,10 +3,10 @@
  * Floor 7: external programs.
  *
  * A handle is in the table (table.c) from its creation until it is freed, so that every fork of the
- * process finds the descriptors that belong to handles, and closes the copies in the new process. So
- * those are opened and closed, and stored in the handle, under the table's mutex; it is held for
- * short system calls only. state, code, usage and ended are guarded by it too. What communicate works
- * on belongs to the thread that has set `busy`. All else does not change after the start.
+ * process finds the descriptors that belong to handles, and closes the copies in the new process.
+ * So those are opened and closed, and stored in the handle, under the table's mutex; it is held for
+ * short system calls only. state, code, usage and ended are guarded by it too. What communicate
+ * works on belongs to the thread that has set `busy`. All else does not change after the start.
  *
  * Nothing here is shared with other processes: if the caller is killed, the kernel closes its
  * descriptors, and nothing remains to repair.
@@ -61,6 +61,7 @@ struct brood_subprocess {
 	int64_t started, ended; /* brood_now() */
 	int64_t boot_time; /* of the start */
 	char **args; /* one piece of memory */
+	int cancel; /* whether who has set busy could be cancelled */
 	bool stopped; /* by receive */
 	bool finishing; /* the program has ended, and the time for others is over */
 	atomic_bool busy; /* some thread communicates */
@@ -68,7 +69,8 @@ struct brood_subprocess {
 	const char *input;
 	size_t input_length; /* of which streams[0].total are written */
 	int64_t grace_end; /* 0 = the program has not been seen to have ended */
-	struct brood_subprocess_opts opts; /* communicate's part; no pointer of it is used but that one */
+	struct brood_subprocess_opts
+		opts; /* communicate's part; no pointer of it is used but that one */
 	struct brood__stream streams[3];
 };
 
@@ -88,6 +90,8 @@ void brood__program_started(struct brood_subprocess *process, pid_t pid, int pid
 void brood__program_drop(struct brood_subprocess *process);
 /* Reap those that were dropped and have ended. */
 void brood__programs_reap(void);
+/* It has not been seen to have ended. */
+bool brood__program_runs(const struct brood_subprocess *process);
 bool brood__program_is_mine(const struct brood_subprocess *process);
 /* Reap it if it has ended. 0: it has; -EAGAIN; -EINVAL: NULL; -ECHILD: not the caller's. */
 int brood__program_look(struct brood_subprocess *process);

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The table of programs: all handles that this process made and has not freed, and the programs that
- * were closed while they ran, which are to be reaped some day.
+ * The table of programs: all handles that this process made and has not freed, and the programs
+ * that were closed while they ran, which are to be reaped some day.
  *
- * One ordinary mutex guards it. It is held across every fork (pthread_atfork), whoever forks: a forked
- * child closes its copies of the descriptors, or a program would never see the end of an input that
- * the child holds open, and knows all handles as its parent's. The pidfd of a program that another
- * thread starts at that moment is not in its handle yet; that copy stays open in the child, and does
- * no harm.
+ * One ordinary mutex guards it. It is held across every fork (pthread_atfork), whoever forks: a
+ * forked child closes its copies of the descriptors, or a program would never see the end of an
+ * input that the child holds open, and knows all handles as its parent's. What another thread has
+ * just opened and not yet put into its handle stays open in the child: the pidfd of a program that
+ * is being started, which does no harm, and the file of a path, which may be a FIFO and so cannot
+ * be opened under the mutex.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -22,17 +23,25 @@ static CDS_LIST_HEAD(programs);
 static CDS_LIST_HEAD(dropped);
 static unsigned int changing; /* starts of programs with other ids that are on their way */
 static int dumpable; /* as it was before them */
+static int cancel; /* whether who has the mutex could be cancelled: close(2) would do that */
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static int once_error;
 
 void brood__programs_lock(void)
 {
+	int before;
+
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
 	pthread_mutex_lock(&mutex);
+	cancel = before;
 }
 
 void brood__programs_unlock(void)
 {
+	int before = cancel;
+
 	pthread_mutex_unlock(&mutex);
+	pthread_setcancelstate(before, NULL);
 }
 
 static void close_all(struct brood_subprocess *process)
@@ -63,8 +72,8 @@ static void after_fork_in_child(void)
 
 static void install(void)
 {
-	once_error = -pthread_atfork(brood__programs_lock, brood__programs_unlock,
-				     after_fork_in_child);
+	once_error =
+		-pthread_atfork(brood__programs_lock, brood__programs_unlock, after_fork_in_child);
 }
 
 int brood__programs_ready(void)
@@ -122,6 +131,16 @@ void brood__program_started(struct brood_subprocess *process, pid_t pid, int pid
 bool brood__program_is_mine(const struct brood_subprocess *process)
 {
 	return !process->foreign && process->creator == getpid();
+}
+
+bool brood__program_runs(const struct brood_subprocess *process)
+{
+	bool runs;
+
+	brood__programs_lock();
+	runs = process->state == BROOD__PROGRAM_RUNNING;
+	brood__programs_unlock();
+	return runs;
 }
 
 /* Under the mutex. An error that is none of these tells nothing: it runs as far as we know. */
