@@ -197,6 +197,7 @@ static bool check_semaphore(const struct run *run)
 	return at_most(run, 2, "*acquire", "*release");
 }
 
+/* On a machine that is late, a task may end before all workers have begun, and its worker take another. */
 static bool check_35(const struct run *run)
 {
 	int pids[35];
@@ -206,9 +207,10 @@ static bool check_35(const struct run *run)
 
 		pids[i] = number(run, line, "(");
 		for (int k = 0; k < i; k++)
-			if (pids[k] == pids[i])
+			if (pids[k] == pids[i] && *worst < LATE / 3)
 				return wrong(run, "two tasks", "in one process");
-		if (run->terminal && run->lines[line].at - run->lines[find(run, "跑任務*", 0)].at > 0.3)
+		if (run->terminal && run->lines[line].at - run->lines[find(run, "跑任務*", 0)].at >
+					     0.3 + 2 * *worst)
 			return wrong(run, "35 at once", "is late");
 	}
 	return true;

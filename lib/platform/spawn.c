@@ -320,10 +320,21 @@ void brood__set_dumpable(int dumpable)
 	prctl(PR_SET_DUMPABLE, dumpable);
 }
 
-static void bury(int pidfd)
+static bool is_reaped(idtype_t type, id_t id)
 {
-	while (waitid(P_PIDFD, (id_t)pidfd, NULL, WEXITED) && errno == EINTR)
-		;
+	int r;
+
+	do
+		r = waitid(type, id, NULL, WEXITED);
+	while (r && errno == EINTR);
+	return r == 0 || errno == ECHILD;
+}
+
+/* By its pid only if it must be: somebody else may have reaped it, and another have got that. */
+static void bury(pid_t pid, int pidfd)
+{
+	if (!is_reaped(P_PIDFD, (id_t)pidfd))
+		is_reaped(P_PID, (id_t)pid);
 	close(pidfd);
 }
 
@@ -349,7 +360,7 @@ pid_t brood__spawn(struct brood__spawn *spawn)
 	if (pid < 0)
 		pid = -errno;
 	else if (spawn->error)
-		bury(spawn->pidfd);
+		bury(pid, spawn->pidfd);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	free(stack);
 	return pid > 0 && spawn->error ? spawn->error : pid;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What the scenes of tests/crash/faults.c start: this test itself, with the name of a part. `look`
+ * What the scenes of tests/faults/main.c start: this test itself, with the name of a part. `look`
  * sees whether each option is in force, and ends with the number of the first that is not; so an
  * error that was swallowed on the way to the exec is seen.
  */
@@ -18,7 +18,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "fault_programs.h"
+#include "programs.h"
 #include "faults.h"
 
 #define UMASK 0135

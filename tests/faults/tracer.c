@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The tracer of tests/crash/faults.c. It follows the victim, and what that starts, up to the exec,
+ * The tracer of tests/faults/main.c. It follows the victim, and what that starts, up to the exec,
  * from system call to system call; what has been exec'ed is let go. Between the marks calls are
  * counted, in the order in which they are made. The one that is meant is made to fail: its number
  * is replaced by one that no call has, and its result by the error; only close is let do its work.

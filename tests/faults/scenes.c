@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The scenes of tests/crash/faults.c, played by a victim. Each returns 0 if all came out fully
+ * The scenes of tests/faults/main.c, played by a victim. Each returns 0 if all came out fully
  * right, or the negative error that a call gave; what no error excuses is noted with wrong().
  */
 #define _GNU_SOURCE
@@ -15,7 +15,7 @@
 
 #include <brood/subprocess.h>
 
-#include "fault_programs.h"
+#include "programs.h"
 #include "faults.h"
 
 #define SECONDS(n) brood_ms(1000 * (n))

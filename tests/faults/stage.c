@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The victim of tests/crash/faults.c around its scene: what it looks at before and afterwards, which
+ * The victim of tests/faults/main.c around its scene: what it looks at before and afterwards, which
  * are its descriptors, handlers, mask of signals, umask, current directory and children.
  *
  * Where a call was made to fail that ends or reaps a program, the program may be there for a while,

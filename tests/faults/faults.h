@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What tests/crash/faults.c, its scenes and its tracer share. */
+/* What tests/faults/main.c, its scenes and its tracer share. */
 #ifndef FAULTS_H
 #define FAULTS_H
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The programs that the scenes of tests/crash/faults.c start, and one that looks at its options. */
-#ifndef FAULT_PROGRAMS_H
-#define FAULT_PROGRAMS_H
+/* The programs that the scenes of tests/faults/main.c start, and one that looks at its options. */
+#ifndef PROGRAMS_H
+#define PROGRAMS_H
 
 #include <brood/subprocess.h>
 
