@@ -17,7 +17,7 @@
  * Who may be killed. A worker: its command dies with it, its buffer is freed, the pool answers for
  * it that it died, and puts another in its place. The reader: what it had read is done, and the exit
  * status says that it was not all. The pool's keeper: its workers die with it, and come back with
- * another. The dispatcher or the first process: everything ends.
+ * another. The dispatcher or the first process: all commands end; what those had started goes on.
  *
  * Where to read on: pmap_dispatch.c has the dispatcher, pmap_work.c the reader and the workers.
  */
@@ -104,7 +104,7 @@ static void keep_standard_streams(void)
 /* SIGCHLD, or what shall end us, unless we were started to ignore it. */
 static void block_signals(sigset_t *signals)
 {
-	static const int ends[] = { SIGINT, SIGTERM };
+	static const int ends[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT };
 	struct sigaction action;
 
 	sigemptyset(signals);

@@ -59,7 +59,10 @@ extern "C" {
 
 struct brood_subprocess;
 
-/* An argument list in place: BROOD_ARGS("ls", "-l"). */
+/*
+ * An argument list in place: BROOD_ARGS("ls", "-l"), there until the end of the block. C only; in
+ * C++ an array of one's own, with nullptr behind the last.
+ */
 #ifndef __cplusplus
 #define BROOD_ARGS(...) ((const char *const[]){ __VA_ARGS__, NULL })
 #endif
@@ -78,7 +81,9 @@ enum brood_stream_kind {
 	BROOD_STREAM_PTY, /* output and error: as PIPE, but the program takes it for a terminal,
 				* and so writes line by line; bytes come unchanged */
 	BROOD_STREAM_COPY /* a pipe between the program and `fd`, which communicate moves the
-				* bytes of, in the kernel where that goes; they are not kept */
+				* bytes of, in the kernel where that goes; they are not kept. More
+				* may be taken from fd than the program reads. An error of fd ends
+				* communicate. Not for event loops: there is nothing to watch */
 };
 
 struct brood_stream {
@@ -147,11 +152,12 @@ struct brood_subprocess_opts {
 	const char *const *env; /* "NAME=value": set in its environment; "NAME": not in it; ends
 				* with NULL */
 	bool env_clear; /* nothing else is in its environment */
-	const char *cwd; /* a relative path of the program is looked up there */
+	const char *cwd; /* entered with the caller's rights; a relative path of the program is
+			  * looked up there */
 	const mode_t *umask;
-	const uid_t *user; /* real, effective and saved */
+	const uid_t *user; /* real, effective and saved; of itself changes no group */
 	const gid_t *group;
-	const gid_t *groups; /* the extra ones; with groups_count 0: none */
+	const gid_t *groups; /* the extra ones; for none: not NULL, and groups_count 0 */
 	size_t groups_count;
 	bool new_session; /* it leads a session, without a terminal, and a process group */
 	bool own_group; /* it leads a process group */
@@ -175,8 +181,10 @@ struct brood_subprocess_opts {
 	bool lines; /* receive gets single lines, newline included if there was one; with a limit,
 				* longer ones in parts of `limit` bytes */
 	/*
-	 * Called by communicate, in the calling thread, for all that comes, which is not kept then.
-	 * It returns 0; anything else ends communicate, which returns it, and may be called again.
+	 * Called by communicate, in the calling thread, for all that comes by a pipe or pty, which
+	 * is not kept then; in parts of any length, or lines (ended by a newline; a carriage return
+	 * ends none). No 0 is behind them. It returns 0; anything else ends communicate, which
+	 * returns it, and may be called again.
 	 */
 	int (*receive)(void *argument, enum brood_which_stream which, const char *data,
 		       size_t length);
@@ -186,9 +194,10 @@ struct brood_subprocess_opts {
 	int64_t grace; /* nanoseconds */
 
 	/* ---- brood_subprocess_run only ---- */
-	const void *input; /* written to its standard input, which is a pipe then */
+	const void *input; /* not NULL: written to its standard input, which is a pipe then */
 	size_t input_length;
-	bool capture; /* output and error are pipes */
+	bool capture; /* output and error are pipes; error may be OUTPUT instead. For one of them
+		       * alone: make that PIPE, without capture */
 	bool check; /* an exit code other than 0 is an error */
 
 	struct brood_subprocess_error *error; /* says what failed, or NULL */
@@ -249,8 +258,8 @@ BROOD_API int brood_subprocess_pidfd(const struct brood_subprocess *process);
  * thread communicates; -ECHILD, -EINVAL.
  *
  * close_stream closes it: the end of its input. take gives it to the caller, for fdopen(3) and the
- * like; the handle forgets it, and it is CLOEXEC. A pty's end fails with EIO when nobody holds the
- * other end any more: that is the end of the output.
+ * like; the handle forgets it; it blocks, and is CLOEXEC. A pty's end fails with EIO when nobody
+ * holds the other end any more: that is the end of the output.
  */
 BROOD_API int brood_subprocess_fd(const struct brood_subprocess *process,
 				  enum brood_which_stream which);
@@ -287,13 +296,13 @@ BROOD_API int brood_subprocess_kill(struct brood_subprocess *process);
 BROOD_API int brood_subprocess_kill_tree(struct brood_subprocess *process, int signal);
 
 /*
- * Write the input, close its standard input, read output and error to their ends, all at once, and
- * wait for its end. Streams that are no pipes are left alone; one that was read before gives the
- * rest. The input is not copied: it must stay until communicate has returned 0 or an error that is
- * none of these:
+ * Write the input, close its standard input (to keep that open, take it before), read output and
+ * error to their ends, all at once, and wait for its end. Streams that are no pipes are left alone;
+ * one that was read before gives the rest. The input is not copied: it must stay until communicate
+ * has returned 0 or an error that is none of these:
  *
  * -EAGAIN, -ETIMEDOUT: not done. Call it again, with the same input or NULL: nothing is lost or
- * doubled. -EFBIG: the limit. What receive returned.
+ * doubled. What receive returned: the same. -EFBIG: the limit; so says each further call: kill it.
  *
  * 0: it has ended, and *result (may be NULL) is filled, also where nobody knows the exit code; that
  * is given once, a second call gives empty outputs. Else *result is untouched; look at what was
@@ -301,6 +310,12 @@ BROOD_API int brood_subprocess_kill_tree(struct brood_subprocess *process, int s
  * no SIGPIPE is raised. -EBUSY: another thread communicates, closes or takes a stream. -ENOMEM, and
  * errors of read, write, splice: what was read is kept. -EINVAL: another input than before, or
  * input where standard input is no pipe. -ECHILD.
+ *
+ * In an event loop: watch the pidfd, for one report only (it stays readable, while others may hold
+ * the pipes), and brood_subprocess_fd of each pipe, for writing if it is the input. On any event
+ * call communicate with a timeout of 0, until it returns something else than -EAGAIN; with
+ * until_exit once more when `grace` is over since the pidfd's report. Ask for the descriptors anew
+ * each time: those that are done are closed (-EBADF, which poll(2) passes over).
  */
 BROOD_API int brood_subprocess_communicate(struct brood_subprocess *process, const void *input,
 					   size_t length, struct brood_subprocess_result *result,
@@ -324,7 +339,11 @@ BROOD_API const char *brood_subprocess_kept(struct brood_subprocess *process,
  * same with -EFBIG (limit), with what receive returned, and with errors of communicate. Errors of
  * open: it was not run. -EINVAL also for input or capture with streams that contradict them.
  *
+ * The timeout is in nanoseconds, as everywhere: brood_ms(500); a negative one is 0. Nothing else
+ * ends a run early: who may have to, opens, communicates, and kills from another thread.
+ *
  * A program that cannot be killed for a second (it hangs in the kernel) is left, as by close.
+ * Without free descriptors only the program itself and its group are killed.
  */
 BROOD_API int brood_subprocess_run(const char *const argv[],
 				   const struct brood_subprocess_opts *opts,

@@ -27,13 +27,14 @@ void brood__sigpipe_off(struct brood__sigpipe *before)
 			  sigismember(&pending, SIGPIPE);
 }
 
-void brood__sigpipe_on(const struct brood__sigpipe *before)
+/* What was sent to the whole process is not ours to take: the thread's own comes first. */
+void brood__sigpipe_on(const struct brood__sigpipe *before, bool came)
 {
 	static const struct timespec at_once;
 	sigset_t set;
 
 	only_sigpipe(&set);
-	while (!before->pending && sigtimedwait(&set, NULL, &at_once) < 0 && errno == EINTR)
+	while (came && !before->pending && sigtimedwait(&set, NULL, &at_once) < 0 && errno == EINTR)
 		;
 	pthread_sigmask(SIG_SETMASK, &before->mask, NULL);
 }

@@ -63,9 +63,9 @@ struct brood__sigpipe {
 	bool pending;
 };
 
-/* Around a write, in the same thread: it brings no SIGPIPE. errno changes. */
+/* Around a write, in the same thread: it brings no SIGPIPE. came: it failed by EPIPE. */
 void brood__sigpipe_off(struct brood__sigpipe *before);
-void brood__sigpipe_on(const struct brood__sigpipe *before);
+void brood__sigpipe_on(const struct brood__sigpipe *before, bool came);
 
 /* ---- pty.c ---- */
 

@@ -19,6 +19,7 @@
  * Who dies inside here leaves processes stopped. That is why nothing slow is done meanwhile.
  */
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -190,7 +191,9 @@ int brood__tree_signal(pid_t pid, int pidfd, int signal)
 {
 	struct tree tree = { 0 };
 	int r = add(&tree, pid, pidfd);
+	int cancel;
 
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
 	if (r == 0)
 		r = freeze(&tree);
 	if (r == 0)
@@ -200,5 +203,6 @@ int brood__tree_signal(pid_t pid, int pidfd, int signal)
 	for (size_t i = 1; i < tree.n; i++)
 		close(tree.all[i].pidfd);
 	free(tree.all);
+	pthread_setcancelstate(cancel, NULL);
 	return r;
 }

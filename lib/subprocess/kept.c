@@ -126,6 +126,13 @@ static size_t line_length(const struct brood_subprocess *process, struct brood__
 	return n;
 }
 
+/* What has come at once may be many lines. With no time at all each call gives what it has read. */
+static bool is_late(const struct brood_subprocess *process)
+{
+	return process->deadline > 0 && process->deadline != BROOD__NO_DEADLINE &&
+	       brood_now() >= process->deadline;
+}
+
 int brood__kept_deliver(struct brood_subprocess *process, int which, bool end)
 {
 	struct brood__stream *stream = &process->streams[which];
@@ -139,6 +146,8 @@ int brood__kept_deliver(struct brood_subprocess *process, int which, bool end)
 		if (n == 0)
 			return 0;
 		r = give(process, which, n);
+		if (r == 0 && stream->start < stream->length && is_late(process))
+			r = -ETIMEDOUT;
 	}
 	if (stream->start == stream->length)
 		stream->start = stream->length = stream->searched = 0;

@@ -38,6 +38,7 @@ static int failed(const struct way *way, int error)
 			error == EINTR ? way->stream->wait_target : !way->stream->wait_target;
 		return 0;
 	}
+	way->process->broken = error == EPIPE;
 	if (error == EPIPE && way->which == BROOD_STDIN) {
 		end(way);
 		return 0;
@@ -89,6 +90,8 @@ static ssize_t write_some(const struct way *way)
 
 	if (sent >= 0 || errno != ENOTSOCK)
 		return sent;
+	if (way->stream->by_byte)
+		n = 1;
 	return write(way->target, data, n < PIPE_BUF ? n : PIPE_BUF);
 }
 

@@ -33,21 +33,31 @@ static struct brood_subprocess *make_handle(const char *const argv[],
 	return process;
 }
 
-static bool sane(const char *const argv[], const struct brood_subprocess_opts *opts)
+/* What is wrong with them, or NULL. */
+static const char *nonsense(const char *const argv[], const struct brood_subprocess_opts *opts)
 {
-	if (!argv || !argv[0] || (opts->groups_count && !opts->groups) ||
-	    (opts->limits_count && !opts->limits) || (opts->cpus_count && !opts->cpus) ||
-	    (opts->pass_fds_count && !opts->pass_fds) || opts->join_group < 0 ||
-	    (opts->user && *opts->user == (uid_t)-1) ||
-	    (opts->group && *opts->group == (gid_t)-1) ||
-	    (opts->join_group && (opts->own_group || opts->new_session)) ||
-	    opts->overflow > BROOD_OVERFLOW_TAIL || (opts->lines && !opts->receive) ||
-	    opts->grace < 0)
-		return false;
+	if (!argv || !argv[0])
+		return "argv is empty";
+	if ((opts->groups_count && !opts->groups) || (opts->limits_count && !opts->limits) ||
+	    (opts->cpus_count && !opts->cpus) || (opts->pass_fds_count && !opts->pass_fds))
+		return "a count without its array";
+	if ((opts->user && *opts->user == (uid_t)-1) || (opts->group && *opts->group == (gid_t)-1))
+		return "an id of -1";
+	if (opts->join_group < 0 || (opts->join_group && (opts->own_group || opts->new_session)))
+		return "join_group is negative, or beside own_group or new_session";
+	if (opts->overflow > BROOD_OVERFLOW_TAIL)
+		return "no such overflow";
+	if (opts->lines && !opts->receive)
+		return "lines without receive";
+	if (opts->grace < 0)
+		return "grace is negative";
 	for (size_t i = 0; i < opts->cpus_count; i++)
 		if (opts->cpus[i] >= BROOD__CPUS_MOST)
-			return false;
-	return true;
+			return "no such CPU";
+	for (size_t i = 0; opts->env && opts->env[i]; i++)
+		if (!*opts->env[i] || *opts->env[i] == '=')
+			return "an empty name in env";
+	return NULL;
 }
 
 /* A session's leader leads its group already, and may not be told to. */
@@ -128,14 +138,12 @@ struct brood_subprocess *brood__program_open(const char *const argv[],
 {
 	struct brood_subprocess_opts adapted = *opts;
 	struct brood_subprocess *process;
-	int r = brood__programs_ready();
-	int cancel;
+	int r = brood__programs_ready(), cancel;
+	const char *why = r ? "no memory for a handler of fork" : nonsense(argv, opts);
 
 	brood__programs_reap();
-	if (r == 0 && !sane(argv, opts))
-		r = -EINVAL;
-	if (r) {
-		brood__report_start(error, BROOD_STEP_OPTIONS, r, NULL, opts);
+	if (why) {
+		brood__report_options(error, r ? r : -EINVAL, why);
 		return NULL;
 	}
 	adapt(&adapted);
@@ -159,7 +167,7 @@ struct brood_subprocess *brood_subprocess_open(const char *const argv[],
 	int r = brood__options(&opts, sizeof opts, given);
 
 	if (r || is_for_run(&opts))
-		brood__report_start(&error, BROOD_STEP_OPTIONS, -EINVAL, NULL, &opts);
+		brood__report_options(&error, -EINVAL, r ? "opts_size" : "some are for run only");
 	else
 		process = brood__program_open(argv, &opts, &error);
 	if (r == 0 && opts.error)

@@ -67,9 +67,6 @@ static int make_envp(struct brood__plan *plan, const struct brood_subprocess_opt
 	const char *const *settings = opts->env;
 	size_t n = 0;
 
-	for (size_t i = 0; settings && settings[i]; i++)
-		if (name_length(settings[i]) == 0)
-			return -EINVAL;
 	if (!settings && !opts->env_clear) {
 		plan->envp = (const char **)environ;
 		return 0;
@@ -90,7 +87,7 @@ static int make_envp(struct brood__plan *plan, const struct brood_subprocess_opt
 static const char *value_of(const struct brood__plan *plan, const char *name)
 {
 	for (size_t i = 0; plan->envp && plan->envp[i]; i++)
-		if (same_name(plan->envp[i], name))
+		if (same_name(plan->envp[i], name) && strchr(plan->envp[i], '='))
 			return plan->envp[i] + strlen(name) + 1;
 	return NULL;
 }

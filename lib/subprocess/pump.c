@@ -41,7 +41,8 @@ static int step_input(struct brood_subprocess *process)
 	n = left ? write(stream->ours, process->input + stream->total, left) : 0;
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return 0;
-	if (n < 0 && errno != EPIPE)
+	process->broken = n < 0 && errno == EPIPE;
+	if (n < 0 && !process->broken)
 		return -errno;
 	if (n > 0)
 		stream->total += (uint64_t)n;
@@ -99,8 +100,9 @@ static int step(struct brood_subprocess *process, int which)
 	if (!copies && which != BROOD_STDIN)
 		return step_output(process, which);
 	brood__sigpipe_off(&before);
+	process->broken = false;
 	r = copies ? brood__move(process, which) : step_input(process);
-	brood__sigpipe_on(&before);
+	brood__sigpipe_on(&before, process->broken);
 	return r;
 }
 
@@ -251,8 +253,10 @@ static int end_those_at_goal(struct brood_subprocess *process)
 
 int brood__pump(struct brood_subprocess *process, int64_t deadline)
 {
-	int r = begin(process);
+	int r;
 
+	process->deadline = deadline;
+	r = begin(process);
 	while (r == 0 && any_stream(process)) {
 		r = turn(process, deadline);
 		if (!process->finishing && process->grace_end && is_over(process->grace_end)) {

@@ -18,8 +18,11 @@ static const char *const at[] = {
 	[BROOD_STEP_PARENT] = "die_with_parent", [BROOD_STEP_EXEC] = "exec",
 };
 
-/* The name that matters at that step. */
-static const char *name_at(uint32_t step, const struct brood_subprocess_opts *opts)
+#define NUMBER 24
+
+/* The name that matters at that step, or a number. */
+static const char *name_at(uint32_t step, const struct brood_subprocess_opts *opts,
+			   char number[NUMBER])
 {
 	const struct brood_stream *stream = step == BROOD_STEP_STDIN	? &opts->in
 					    : step == BROOD_STEP_STDOUT ? &opts->out
@@ -28,7 +31,11 @@ static const char *name_at(uint32_t step, const struct brood_subprocess_opts *op
 
 	if (step == BROOD_STEP_CWD)
 		return opts->cwd;
-	return stream && stream->kind == BROOD_STREAM_PATH ? stream->path : NULL;
+	if (!stream || (stream->kind != BROOD_STREAM_PATH && stream->kind != BROOD_STREAM_FD &&
+			stream->kind != BROOD_STREAM_COPY))
+		return NULL;
+	snprintf(number, NUMBER, "descriptor %d", stream->fd);
+	return stream->kind == BROOD_STREAM_PATH ? stream->path : number;
 }
 
 const char *brood__words(int code)
@@ -38,10 +45,17 @@ const char *brood__words(int code)
 	return text ? text : "unknown error";
 }
 
+void brood__report_options(struct brood_subprocess_error *error, int code, const char *why)
+{
+	*error = (struct brood_subprocess_error){ .code = code, .step = BROOD_STEP_OPTIONS };
+	snprintf(error->text, sizeof error->text, "cannot use the options: %s", why);
+}
+
 void brood__report_start(struct brood_subprocess_error *error, uint32_t step, int code,
 			 const char *program, const struct brood_subprocess_opts *opts)
 {
-	const char *name = name_at(step, opts);
+	char number[NUMBER];
+	const char *name = name_at(step, opts, number);
 
 	*error = (struct brood_subprocess_error){ .code = code, .step = step };
 	if (step == BROOD_STEP_EXEC)

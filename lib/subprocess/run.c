@@ -31,15 +31,18 @@ static bool make_pipe(struct brood_stream *stream)
 	return stream->kind == BROOD_STREAM_PIPE;
 }
 
-static bool adapt(struct brood_subprocess_opts *opts)
+/* What is wrong with them, or NULL. */
+static const char *adapt(struct brood_subprocess_opts *opts)
 {
 	if (opts->input_length && !opts->input)
-		return false;
+		return "input_length without input";
 	if (opts->input && !make_pipe(&opts->in))
-		return false;
+		return "input, and a standard input that is no pipe";
+	if (opts->capture && !make_pipe(&opts->out))
+		return "capture, and a standard output that is no pipe";
 	if (opts->capture && opts->err.kind != BROOD_STREAM_OUTPUT && !make_pipe(&opts->err))
-		return false;
-	return !opts->capture || make_pipe(&opts->out);
+		return "capture, and a standard error that is no pipe";
+	return NULL;
 }
 
 /* ---- the end ---- */
@@ -106,7 +109,7 @@ static void say(const struct run *run, int r, const struct brood_subprocess *pro
 		brood__report_run(error, step, r, args, shell, "ended, and nobody knows how.");
 	else
 		brood__report_run(error, BROOD_STEP_COMMUNICATE, r, args, shell,
-				  "was ended by an error: %s.", brood__words(r));
+				  "was ended, as its streams gave an error: %s.", brood__words(r));
 }
 
 static int run_opened(const struct run *run, struct brood_subprocess *process,
@@ -134,9 +137,10 @@ static int run_opened(const struct run *run, struct brood_subprocess *process,
 static int run_adapted(struct run *run, struct brood_subprocess_error *error)
 {
 	struct brood_subprocess *process;
+	const char *why = adapt(&run->opts);
 
-	if (!adapt(&run->opts)) {
-		brood__report_start(error, BROOD_STEP_OPTIONS, -EINVAL, NULL, &run->opts);
+	if (why) {
+		brood__report_options(error, -EINVAL, why);
 		return -EINVAL;
 	}
 	process = brood__program_open(run->argv, &run->opts, error);
@@ -157,7 +161,7 @@ int brood_subprocess_run(const char *const argv[], const struct brood_subprocess
 	run.begun = brood_now();
 	run.deadline = brood__deadline(timeout);
 	if (r)
-		brood__report_start(&error, BROOD_STEP_OPTIONS, r, NULL, &run.opts);
+		brood__report_options(&error, r, "opts_size");
 	else
 		r = run_adapted(&run, &error);
 	if (result && !result->args)

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -120,7 +121,8 @@ static int open_pty(struct want *want)
 
 /*
  * Sockets and terminals take bytes from a pipe only by waiting for room. A write to a terminal that
- * does not wait needs one that was opened so, not to change the user's.
+ * does not wait needs one that was opened so, not to change the user's. Where that cannot be (it is
+ * another user's, or the master of a pseudo-terminal), one that is ready takes one byte.
  */
 static int adapt_target(struct brood__stream *stream)
 {
@@ -133,11 +135,15 @@ static int adapt_target(struct brood__stream *stream)
 	stream->by_hand = S_ISSOCK(st.st_mode) || isatty(stream->copy);
 	if (!isatty(stream->copy))
 		return 0;
+	stream->by_byte = true;
+	if (ptsname_r(stream->copy, path, sizeof path) == 0)
+		return 0;
 	snprintf(path, sizeof path, "/proc/self/fd/%d", stream->copy);
 	fd = brood__fd_lift(open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
 	if (fd >= 0) {
 		close(stream->copy);
 		stream->copy = fd;
+		stream->by_byte = false;
 	}
 	return 0;
 }

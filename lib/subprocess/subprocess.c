@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Asking after a program, waiting for it, its streams, signals to it. */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -73,6 +74,7 @@ static int take_it(struct brood_subprocess *process, enum brood_which_stream whi
 	fd = process->streams[which].ours;
 	process->streams[which].ours = -1;
 	brood__programs_unlock();
+	fcntl(fd, F_SETFL, 0); /* communicate may have made it not block */
 	return fd;
 }
 

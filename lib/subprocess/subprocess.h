@@ -35,6 +35,7 @@ struct brood__stream {
 	int ours; /* our end of its pipe or pty; -1 = none */
 	int theirs; /* what the program gets; -1 once it has it */
 	int copy; /* of BROOD_STREAM_COPY: the other end of the way, a copy of the user's */
+	bool by_byte; /* the target takes one byte without waiting, no more is known */
 	bool by_hand; /* the kernel cannot move the bytes: read and write */
 	bool wait_target; /* the source has something, the target takes nothing */
 	bool large; /* its pipe was made larger, or is to stay as it is */
@@ -63,11 +64,13 @@ struct brood_subprocess {
 	char **args; /* one piece of memory */
 	int cancel; /* whether who has set busy could be cancelled */
 	bool stopped; /* by receive */
+	bool broken; /* the last write had nobody to read it: SIGPIPE has come */
 	bool finishing; /* the program has ended, and the time for others is over */
 	atomic_bool busy; /* some thread communicates */
 	bool has_input; /* communicate has been told */
 	const char *input;
 	size_t input_length; /* of which streams[0].total are written */
+	int64_t deadline; /* of the communicate that is on its way */
 	int64_t grace_end; /* 0 = the program has not been seen to have ended */
 	struct brood_subprocess_opts
 		opts; /* communicate's part; no pointer of it is used but that one */
@@ -121,7 +124,7 @@ struct brood__plan { /* what the program is given; for one start */
 	const char *program; /* as it was asked for */
 };
 
-/* 0, -EINVAL, -ENOMEM. */
+/* 0 or -ENOMEM. */
 int brood__plan_make(struct brood__plan *plan, const char *const argv[],
 		     const struct brood_subprocess_opts *opts);
 void brood__plan_free(struct brood__plan *plan);
@@ -148,7 +151,7 @@ struct brood_subprocess *brood__program_open(const char *const argv[],
 
 /* Room for more, at stream->data + stream->length: how much, or -ENOMEM. */
 ssize_t brood__kept_room(const struct brood_subprocess *process, struct brood__stream *stream);
-/* n bytes more lie there. 0, -EFBIG, what receive returned. */
+/* n bytes more lie there. 0, -EFBIG, -ETIMEDOUT (receive took its time), what receive returned. */
 int brood__kept_add(struct brood_subprocess *process, int which, size_t n);
 /* Give receive what is left for it; at the end, all. As add. */
 int brood__kept_deliver(struct brood_subprocess *process, int which, bool end);
@@ -177,6 +180,8 @@ bool brood__pump_rest(struct brood_subprocess *process, int wait_ms);
 /* The kernel's words for an error: brood's own for the same numbers tell of other things. */
 const char *brood__words(int code);
 
+/* Options that make no sense, and why. */
+void brood__report_options(struct brood_subprocess_error *error, int code, const char *why);
 /* A start that failed at this step. */
 void brood__report_start(struct brood_subprocess_error *error, uint32_t step, int code,
 			 const char *program, const struct brood_subprocess_opts *opts);

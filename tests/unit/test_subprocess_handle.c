@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Handles of external programs: their streams, signals by them, and copies in forked children. */
+#include <pthread.h>
+
 #include "test_subprocess.h"
 
 START_TEST(no_handle)
@@ -160,6 +162,95 @@ START_TEST(programs_of_a_forked_child)
 }
 END_TEST
 
+/* Also when communicate has made it not block: who reads it by stdio would take that for its end. */
+START_TEST(what_was_taken_blocks)
+{
+	struct brood_subprocess *process = opened(BROOD_ARGS("cat"), OPTS(.in = PIPE, .out = PIPE));
+	int input = brood_subprocess_take(process, BROOD_STDIN), output;
+
+	ck_assert_int_eq(brood_subprocess_communicate(process, NULL, 0, NULL, 0), -EAGAIN);
+	output = brood_subprocess_take(process, BROOD_STDOUT);
+	ck_assert_int_eq(fcntl(output, F_GETFL) & O_NONBLOCK, 0);
+	ck_assert_int_eq(write(input, "x\n", 2), 2);
+	reads(output, "x\n");
+	close(input);
+	until_eof(output);
+	ends(process, 0);
+}
+END_TEST
+
+/* ---- cancellation ---- */
+
+static struct brood_subprocess *tree;
+
+static int cancelled_kill_tree(void)
+{
+	return brood_subprocess_kill_tree(tree, SIGCONT);
+}
+
+static int cancelled_run(void)
+{
+	return brood_subprocess_run(SH("cat; sleep 0.01"),
+				    OPTS(.input = "x", .input_length = 1, .capture = true), NULL,
+				    LONG);
+}
+
+static int cancelled_time_out(void)
+{
+	return brood_subprocess_run(SH("sleep 50 & sleep 51"), OPTS(.capture = true), NULL,
+				    brood_ms(5)) != -ETIMEDOUT;
+}
+
+static int cancelled_communicate(void)
+{
+	return brood_subprocess_communicate(tree, NULL, 0, NULL, brood_ms(1)) != -ETIMEDOUT;
+}
+
+static int cancelled_close(void)
+{
+	return brood_subprocess_close(brood_subprocess_open(BROOD_ARGS("true"), OPTS(.out = PIPE)));
+}
+
+static int (*const cancelled[])(void) = { cancelled_kill_tree, cancelled_run, cancelled_time_out,
+					  cancelled_communicate, cancelled_close };
+
+static _Atomic int came_back;
+
+/* The request is there before the call. */
+static void *call_it(void *function)
+{
+	pthread_cancel(pthread_self());
+	came_back = (*(int (*const *)(void))function)() == 0;
+	return NULL;
+}
+
+START_TEST(no_call_but_wait_is_a_cancellation_point)
+{
+	pthread_t thread;
+
+	came_back = 0;
+	tree = opened(SH("sleep 52 & sleep 53"), OPTS(.own_group = true, .out = PIPE));
+	ck_assert_int_eq(pthread_create(&thread, NULL, call_it, (void *)&cancelled[_i]), 0);
+	ck_assert_int_eq(pthread_join(thread, NULL), 0);
+	ck_assert_int_eq(came_back, 1);
+	ck_assert_int_eq(brood_subprocess_kill_tree(tree, SIGKILL), 0);
+	ends(tree, -SIGKILL);
+}
+END_TEST
+
+/* An environment is whatever execve was given. */
+START_TEST(path_without_a_value)
+{
+	char *strange[] = { (char[]){ "PATH" }, NULL }, **before = environ;
+	int r;
+
+	environ = strange;
+	r = brood_subprocess_run(BROOD_ARGS("true"), NULL, NULL, LONG);
+	environ = before;
+	ck_assert_int_eq(r, 0);
+}
+END_TEST
+
 static int cases(void)
 {
 	TCase *handles = new_case("handles", begin_test);
@@ -170,6 +261,10 @@ static int cases(void)
 	tcase_add_test(handles, signal_to_another_user_s);
 	tcase_add_loop_test(handles, handle_in_a_forked_child, 0, 2);
 	tcase_add_test(handles, programs_of_a_forked_child);
+	tcase_add_test(handles, what_was_taken_blocks);
+	tcase_add_loop_test(handles, no_call_but_wait_is_a_cancellation_point, 0,
+			    sizeof(cancelled) / sizeof(*cancelled));
+	tcase_add_test(handles, path_without_a_value);
 	return run_cases("subprocess_handle", handles, NULL);
 }
 

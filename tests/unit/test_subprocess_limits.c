@@ -299,6 +299,47 @@ START_TEST(line_that_comes_in_parts)
 }
 END_TEST
 
+struct slow {
+	int count;
+	bool sleeps;
+};
+
+static int receive_slowly(void *argument, enum brood_which_stream which, const char *data,
+			  size_t length)
+{
+	struct slow *slow = argument;
+	char wanted[16];
+
+	(void)which;
+	snprintf(wanted, sizeof(wanted), "%d\n", ++slow->count);
+	ck_assert_uint_eq(length, strlen(wanted));
+	ck_assert_mem_eq(data, wanted, length);
+	if (slow->sleeps)
+		usleep(1000);
+	return 0;
+}
+
+/* Many lines come at once; the time may be over before all are given, and the rest comes later. */
+START_TEST(time_out_between_lines)
+{
+	struct slow slow = { 0, true };
+	struct brood_subprocess *process =
+		opened(BROOD_ARGS("seq", "1", "10000"),
+		       OPTS(.out = PIPE, .lines = true, .receive = receive_slowly,
+			    .receive_argument = &slow));
+
+	for (int i = 0; i < 3; i++) {
+		ck_assert_int_eq(brood_subprocess_communicate(process, NULL, 0, NULL, brood_ms(20)),
+				 -ETIMEDOUT);
+		ck_assert_int_lt(slow.count, 100 * (i + 1));
+	}
+	slow.sleeps = false;
+	ck_assert_int_eq(brood_subprocess_communicate(process, NULL, 0, NULL, LONG), 0);
+	ck_assert_int_eq(slow.count, 10000);
+	ends(process, 0);
+}
+END_TEST
+
 static int cases(void)
 {
 	TCase *limited = new_case("limits", begin_without_arena);
@@ -313,6 +354,7 @@ static int cases(void)
 	tcase_add_test(received, lines_and_parts_of_lines);
 	tcase_add_test(received, long_lines);
 	tcase_add_test(received, line_that_comes_in_parts);
+	tcase_add_test(received, time_out_between_lines);
 	return run_cases("subprocess_limits", limited, received, NULL);
 }
 

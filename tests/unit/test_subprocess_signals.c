@@ -205,6 +205,36 @@ START_TEST(dies_with_the_thread_that_started_it)
 }
 END_TEST
 
+static void note(int signal)
+{
+	(void)signal;
+	seen++;
+}
+
+/* What is sent to the whole process is its own, also while we block what our writes bring. */
+START_TEST(sigpipe_of_others_is_not_lost)
+{
+	static char much[1 << 20];
+
+	much[0] = '\n';
+	signal(SIGPIPE, note);
+	for (int i = 1; i <= 30; i++) {
+		ck_assert_int_eq(
+			brood_subprocess_run(SH("read x; kill -PIPE $PPID; cat >/dev/null"),
+					     OPTS(.input = much, .input_length = sizeof(much)),
+					     NULL, LONG),
+			0);
+		ck_assert_int_eq(seen, i);
+	}
+	ck_assert_int_eq(brood_subprocess_run(SH("exec <&-; sleep 0.01"),
+					      OPTS(.input = much, .input_length = sizeof(much)),
+					      NULL, LONG),
+			 0);
+	ck_assert_int_eq(seen, 30);
+	ck_assert(signal(SIGPIPE, SIG_DFL) == note);
+}
+END_TEST
+
 static int cases(void)
 {
 	TCase *signals = new_case("signals", begin_without_arena);
@@ -212,6 +242,7 @@ static int cases(void)
 
 	tcase_add_test(signals, signals_of_it);
 	tcase_add_test(signals, no_handler_runs_in_the_new_process);
+	tcase_add_test(signals, sigpipe_of_others_is_not_lost);
 	tcase_add_test(death, goes_on_or_dies_with_its_caller);
 	tcase_add_test(death, dies_with_the_thread_that_started_it);
 	return run_cases("subprocess_signals", signals, death, NULL);
