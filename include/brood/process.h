@@ -9,6 +9,7 @@
  * handlers, code after the call) runs in it; its other threads end with it. The child is a new
  * member: it shares every brood object with its parent, at the same addresses, and nothing else.
  * In particular the C library's random generators go on from where the parent's stood: seed them.
+ * The thread that runs the function begins with cancellation disabled.
  *
  * A handle belongs to the process that made it. In any other process launch, join, is_alive,
  * terminate and the like return -ECHILD and do nothing; pid and name answer.

@@ -190,7 +190,8 @@ struct brood_subprocess_opts {
 		       size_t length);
 	void *receive_argument;
 	bool until_exit; /* do not wait for others that hold the pipes once the program itself has
-				* ended: read what is there, and then for `grace` more */
+				* ended: read for `grace` more, and then what is there. To an fd of
+				* COPY it is moved before all else: as long as that takes */
 	int64_t grace; /* nanoseconds */
 
 	/* ---- brood_subprocess_run only ---- */
@@ -239,7 +240,8 @@ BROOD_API struct brood_subprocess *brood_subprocess_open(const char *const argv[
 
 /*
  * Close its pipes, and free the handle. If it runs, it goes on, and is reaped when it has ended by
- * a later open or close of any handle. Never blocks. 0, -ECHILD (the copy is freed). NULL is fine.
+ * a later open or close of any handle; until then it takes one descriptor. Never blocks. 0, -ECHILD
+ * (the copy is freed). NULL is fine.
  */
 BROOD_API int brood_subprocess_close(struct brood_subprocess *process);
 

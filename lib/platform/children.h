@@ -43,8 +43,11 @@ ssize_t brood__proc_children(pid_t pid, pid_t *children, size_t room);
 
 /* ---- tree.c ---- */
 
-/* Signal a process and all that it has started. 0, or the first error. */
-int brood__tree_signal(pid_t pid, int pidfd, int signal);
+/*
+ * Signal a process and all that it has started. 0, or the first error. also(argument), if there is
+ * one, is called while they are stopped: a signal that it sends them too is the same one to them.
+ */
+int brood__tree_signal(pid_t pid, int pidfd, int signal, void (*also)(void *), void *argument);
 
 /* ---- cpus.c ---- */
 

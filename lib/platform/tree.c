@@ -187,7 +187,7 @@ static void let_go_on(const struct tree *tree)
 			brood__pidfd_signal(tree->all[i].pidfd, SIGCONT);
 }
 
-int brood__tree_signal(pid_t pid, int pidfd, int signal)
+int brood__tree_signal(pid_t pid, int pidfd, int signal, void (*also)(void *), void *argument)
 {
 	struct tree tree = { 0 };
 	int r = add(&tree, pid, pidfd);
@@ -198,6 +198,8 @@ int brood__tree_signal(pid_t pid, int pidfd, int signal)
 		r = freeze(&tree);
 	if (r == 0)
 		r = signal_all(&tree, signal);
+	if (also)
+		also(argument);
 	if (r || signal != SIGSTOP)
 		let_go_on(&tree);
 	for (size_t i = 1; i < tree.n; i++)

@@ -309,7 +309,7 @@ static void terminate_daemons(void)
 	struct brood_process *child;
 
 	while ((child = next_daemon()))
-		if (brood__tree_signal(child->pid, child->pidfd, SIGTERM))
+		if (brood__tree_signal(child->pid, child->pidfd, SIGTERM, NULL, NULL))
 			brood__pidfd_signal(child->pidfd, SIGTERM);
 }
 

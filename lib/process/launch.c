@@ -180,7 +180,7 @@ static pid_t make_child(struct brood_process *process)
 	return pid;
 }
 
-int brood__launch(struct brood_process *process)
+static int launch(struct brood_process *process)
 {
 	pid_t pid;
 	int r;
@@ -193,5 +193,19 @@ int brood__launch(struct brood_process *process)
 	r = pid < 0 ? pid : let_go(process, pid);
 	if (r)
 		brood__child_failed(process);
+	return r;
+}
+
+/*
+ * A thread that was cancelled before it opens the gate would leave the child waiting there. The child
+ * stays so: a request that is meant for its creator's thread is copied to it by the fork.
+ */
+int brood__launch(struct brood_process *process)
+{
+	int cancel, r;
+
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
+	r = launch(process);
+	pthread_setcancelstate(cancel, NULL);
 	return r;
 }

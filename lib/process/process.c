@@ -221,7 +221,7 @@ static int to_one(const struct brood_process *process, int signal)
 
 static int to_tree(const struct brood_process *process, int signal)
 {
-	return brood__tree_signal(process->pid, process->pidfd, signal);
+	return brood__tree_signal(process->pid, process->pidfd, signal, NULL, NULL);
 }
 
 int brood_process_signal(struct brood_process *process, int signal)

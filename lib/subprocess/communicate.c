@@ -55,6 +55,7 @@ int brood__communicate(struct brood_subprocess *process, const void *input, size
 {
 	int r = set_input(process, input, length);
 
+	process->stopped = false;
 	if (r == 0)
 		r = brood__pump(process, deadline);
 	if (r == 0)
@@ -74,7 +75,7 @@ int brood_subprocess_communicate(struct brood_subprocess *process, const void *i
 	if (!brood__claim(process))
 		return -EBUSY;
 	r = brood__communicate(process, input, length, brood__deadline(timeout));
-	if (r == -ETIMEDOUT && brood__no_wait(timeout))
+	if (r == -ETIMEDOUT && !process->stopped && brood__no_wait(timeout))
 		r = -EAGAIN;
 	if (r == 0 && result)
 		brood__result_fill(result, process);

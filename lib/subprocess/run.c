@@ -119,7 +119,7 @@ static int run_opened(const struct run *run, struct brood_subprocess *process,
 
 	brood__claim(process);
 	r = brood__communicate(process, run->opts.input, run->opts.input_length, run->deadline);
-	if (r == -ETIMEDOUT && brood__no_wait(run->timeout))
+	if (r == -ETIMEDOUT && !process->stopped && brood__no_wait(run->timeout))
 		r = -EAGAIN;
 	if (r)
 		kill_all(process);

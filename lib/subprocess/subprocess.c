@@ -170,28 +170,31 @@ int brood_subprocess_kill(struct brood_subprocess *process)
  * Who is not reaped keeps its pid, and so its group's name: nobody reaps it while we have the
  * mutex, unless the program waits for any child somewhere, so it is asked for first.
  */
-static int to_group(const struct brood_subprocess *process, int signal)
+struct group {
+	const struct brood_subprocess *process;
+	int signal;
+	int error;
+};
+
+static void to_group(void *argument)
 {
-	int r = 0;
+	struct group *group = argument;
+	const struct brood_subprocess *process = group->process;
 
 	brood__programs_lock();
 	if (process->leads && process->state == BROOD__PROGRAM_RUNNING &&
-	    brood__pidfd_signal(process->pidfd, 0) == 0 && kill(-process->pid, signal))
-		r = errno == ESRCH ? 0 : -errno;
+	    brood__pidfd_signal(process->pidfd, 0) == 0 && kill(-process->pid, group->signal))
+		group->error = errno == ESRCH ? 0 : -errno;
 	brood__programs_unlock();
-	return r;
 }
 
 int brood_subprocess_kill_tree(struct brood_subprocess *process, int signal)
 {
 	int r = signal < 0 || signal >= NSIG ? -EINVAL : check(process);
-	int group;
+	struct group group = { process, signal, 0 };
 
 	if (r || !brood__program_runs(process) || brood__pidfd_signal(process->pidfd, 0) == -ESRCH)
 		return r;
-	r = brood__tree_signal(process->pid, process->pidfd, signal);
-	group = to_group(process, signal);
-	if (r == 0 || r == -ESRCH)
-		r = group;
-	return r;
+	r = brood__tree_signal(process->pid, process->pidfd, signal, to_group, &group);
+	return r && r != -ESRCH ? r : group.error;
 }

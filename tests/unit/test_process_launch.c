@@ -658,6 +658,30 @@ START_TEST(authkey_is_random_inherited_and_settable)
 }
 END_TEST
 
+/* Cancelled in the middle it would leave the child at its gate, and the exit rule waiting for that. */
+static void *start_cancelled(void *process)
+{
+	static int seven = 7;
+
+	pthread_cancel(pthread_self());
+	*(struct brood_process **)process = brood_process_start(return_number, &seven);
+	pthread_testcancel();
+	return process;
+}
+
+START_TEST(start_is_no_cancellation_point)
+{
+	struct brood_process *process = NULL;
+	pthread_t thread;
+	void *returned;
+
+	ck_assert_int_eq(pthread_create(&thread, NULL, start_cancelled, &process), 0);
+	ck_assert_int_eq(pthread_join(thread, &returned), 0);
+	ck_assert_ptr_eq(returned, PTHREAD_CANCELED);
+	ck_assert_int_eq(end_of(process), 7);
+}
+END_TEST
+
 START_TEST(daemon_flag_is_inherited)
 {
 	struct brood_process_opts opts = { .daemon = _i };
@@ -694,6 +718,7 @@ int main(void)
 	tcase_add_test(tests, parent_process_in_a_fork_of_a_child);
 	tcase_add_test(tests, parent_process_is_joined);
 	tcase_add_test(tests, authkey_is_random_inherited_and_settable);
+	tcase_add_test(tests, start_is_no_cancellation_point);
 	tcase_add_loop_test(tests, daemon_flag_is_inherited, 0, 2);
 	return run_case("process_launch", tests);
 }

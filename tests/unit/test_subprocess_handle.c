@@ -179,6 +179,23 @@ START_TEST(what_was_taken_blocks)
 }
 END_TEST
 
+/* Many programs take a second one for "at once". */
+START_TEST(who_leads_a_group_gets_a_signal_once)
+{
+	struct brood_subprocess *process = opened(
+		SH("trap 'echo interrupted' INT; echo ready; while read line; do :; done; echo end"),
+		OPTS(.own_group = true, .in = PIPE, .out = PIPE));
+	int output = brood_subprocess_fd(process, BROOD_STDOUT);
+
+	reads(output, "ready\n");
+	ck_assert_int_eq(brood_subprocess_kill_tree(process, SIGINT), 0);
+	reads(output, "interrupted\n");
+	ck_assert_int_eq(brood_subprocess_close_stream(process, BROOD_STDIN), 0);
+	reads(output, "end\n");
+	ends(process, 0);
+}
+END_TEST
+
 /* ---- cancellation ---- */
 
 static struct brood_subprocess *tree;
@@ -262,6 +279,7 @@ static int cases(void)
 	tcase_add_loop_test(handles, handle_in_a_forked_child, 0, 2);
 	tcase_add_test(handles, programs_of_a_forked_child);
 	tcase_add_test(handles, what_was_taken_blocks);
+	tcase_add_loop_test(handles, who_leads_a_group_gets_a_signal_once, 0, 20);
 	tcase_add_loop_test(handles, no_call_but_wait_is_a_cancellation_point, 0,
 			    sizeof(cancelled) / sizeof(*cancelled));
 	tcase_add_test(handles, path_without_a_value);
