@@ -225,7 +225,10 @@ static int cancelled_communicate(void)
 
 static int cancelled_close(void)
 {
-	return brood_subprocess_close(brood_subprocess_open(BROOD_ARGS("true"), OPTS(.out = PIPE)));
+	struct brood_subprocess *process = opened(BROOD_ARGS("true"), OPTS(.out = PIPE));
+	int r = brood_subprocess_communicate(process, NULL, 0, NULL, LONG);
+
+	return r ? r : brood_subprocess_close(process);
 }
 
 static int (*const cancelled[])(void) = { cancelled_kill_tree, cancelled_run, cancelled_time_out,
