@@ -225,7 +225,8 @@ static int cancelled_communicate(void)
 
 static int cancelled_close(void)
 {
-	struct brood_subprocess *process = opened(BROOD_ARGS("true"), OPTS(.out = PIPE));
+	struct brood_subprocess *process =
+		brood_subprocess_open(BROOD_ARGS("true"), OPTS(.out = PIPE));
 	int r = brood_subprocess_communicate(process, NULL, 0, NULL, LONG);
 
 	return r ? r : brood_subprocess_close(process);
