@@ -6,6 +6,8 @@
 #ifndef BROOD_PLATFORM_CHILDREN_H
 #define BROOD_PLATFORM_CHILDREN_H
 
+#include <pthread.h>
+
 #include "platform/platform.h"
 
 /* ---- clone.c ---- */
@@ -41,6 +43,19 @@ int brood__proc_is_still(pid_t pid);
 /* The children of all its threads: how many, of which the first `room` are stored; -errno. */
 ssize_t brood__proc_children(pid_t pid, pid_t *children, size_t room);
 
+/* ---- guard.c ---- */
+
+struct brood__guard {
+	pthread_mutex_t mutex;
+	int cancel; /* whether who has it could be cancelled before */
+};
+
+#define BROOD__GUARD_INITIALIZER { .mutex = PTHREAD_MUTEX_INITIALIZER }
+
+/* Who has it cannot be cancelled. */
+void brood__guard_lock(struct brood__guard *guard);
+void brood__guard_unlock(struct brood__guard *guard);
+
 /* ---- tree.c ---- */
 
 /*
@@ -50,6 +65,9 @@ ssize_t brood__proc_children(pid_t pid, pid_t *children, size_t room);
 int brood__tree_signal(pid_t pid, int pidfd, int signal, void (*also)(void *), void *argument);
 
 /* ---- cpus.c ---- */
+
+/* Make a process (pid 0: the caller) nicer by so much than the caller is. 0 or -errno. */
+int brood__nicer(pid_t pid, int above);
 
 unsigned int brood__cpus_online(void);
 /*

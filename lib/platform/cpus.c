@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * CPUs: how many there are, how many the cgroups leave, and which ones a process may use.
+ * CPUs: how many there are, how many the cgroups leave, which ones a process may use, and how nice
+ * it is about them.
  *
  * A cgroup's quota is time of CPUs a period. Version 2 has both in one file, cpu.max, and the
  * limits of all groups above hold as well; version 1 has two files, in a hierarchy that is mounted
@@ -14,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "platform/children.h"
@@ -133,4 +135,23 @@ int brood__cpus_allow(pid_t pid, const unsigned int *cpus, size_t n)
 		CPU_SET_S(cpus[i], sizeof sets, sets);
 	}
 	return sched_setaffinity(pid, sizeof sets, sets) ? -errno : 0;
+}
+
+#define NICE_RANGE 40 /* from the least to the greatest value; the kernel cuts what is beyond */
+
+int brood__nicer(pid_t pid, int above)
+{
+	int now;
+
+	if (above == 0)
+		return 0;
+	if (above > NICE_RANGE)
+		above = NICE_RANGE;
+	if (above < -NICE_RANGE)
+		above = -NICE_RANGE;
+	errno = 0;
+	now = getpriority(PRIO_PROCESS, 0);
+	if (errno)
+		return -errno;
+	return setpriority(PRIO_PROCESS, (id_t)pid, now + above) ? -errno : 0;
 }

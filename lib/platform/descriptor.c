@@ -43,6 +43,13 @@ void brood__fd_close(int fd)
 	close(fd);
 }
 
+void brood__fd_drop(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
 bool brood__fd_size_is_sealed(int fd)
 {
 	int seals = fcntl(fd, F_GET_SEALS);

@@ -145,6 +145,8 @@ int brood__fd_close_on_exec(int fd);
  */
 int brood__fd_lift(int fd);
 void brood__fd_close(int fd);
+/* If there is one; there is none then. */
+void brood__fd_drop(int *fd);
 /* Whether nobody can change the size of the file. */
 bool brood__fd_size_is_sealed(int fd);
 /* Send one over a UNIX socket, with some data. 0 or -errno. */
@@ -225,9 +227,10 @@ int brood__pidfd_wait(int pidfd, int64_t deadline);
  * ended before, as its tracer is told first. Then sleeps for a moment and returns 0.
  */
 int brood__pidfd_wait_again(int pidfd, int64_t deadline, bool *ended);
-/* Reap it: 0 and *status as of waitid's si_code/si_status folded to Python's exit code; -EAGAIN
- * while it runs; -ECHILD when somebody else has reaped it. */
-int brood__pidfd_reap(int pidfd, int *exit_code);
+struct rusage;
+/* Reap it: 0 and *exit_code as of waitid's si_code/si_status folded to Python's exit code, and what
+ * it used (usage may be NULL); -EAGAIN while it runs; -ECHILD when somebody else has reaped it. */
+int brood__pidfd_reap(int pidfd, int *exit_code, struct rusage *usage);
 /* SIGKILL for the caller when the thread that forked it ends. */
 int brood__die_with_parent(void);
 void brood__yield(void);

@@ -7,6 +7,7 @@
 #include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -47,31 +48,14 @@ int brood__pidfd_signal(int pidfd, int signal)
 	return pidfd_send_signal(pidfd, signal, NULL, 0) ? -errno : 0;
 }
 
-static int poll_until(int fd, int64_t deadline)
-{
-	struct pollfd poll = { .fd = fd, .events = POLLIN };
-	struct timespec left = { 0 };
-	int64_t ns;
-
-	if (deadline == BROOD__NO_DEADLINE)
-		return ppoll(&poll, 1, NULL, NULL);
-	ns = deadline ? deadline - brood_now() : 0;
-	if (ns > 0) {
-		left.tv_sec = ns / 1000000000;
-		left.tv_nsec = ns % 1000000000;
-	}
-	return ppoll(&poll, 1, &left, NULL);
-}
-
 int brood__pidfd_wait(int pidfd, int64_t deadline)
 {
-	int n = poll_until(pidfd, deadline);
+	struct pollfd poll = { .fd = pidfd, .events = POLLIN };
+	int n = brood__poll(&poll, 1, deadline);
 
-	if (n < 0)
-		return -errno;
 	if (n == 0)
 		return deadline ? -ETIMEDOUT : -EAGAIN;
-	return 0;
+	return n < 0 ? n : 0;
 }
 
 #define TRACER_NS INT64_C(2000000)
@@ -92,11 +76,16 @@ int brood__pidfd_wait_again(int pidfd, int64_t deadline, bool *ended)
 	return 0;
 }
 
-int brood__pidfd_reap(int pidfd, int *exit_code)
+/* The C library's waitid does not tell the usage. */
+int brood__pidfd_reap(int pidfd, int *exit_code, struct rusage *usage)
 {
 	siginfo_t info = { .si_pid = 0 };	/* stays 0 while there is nothing to reap */
+	long r;
 
-	if (waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED | WNOHANG))
+	do
+		r = syscall(SYS_waitid, P_PIDFD, pidfd, &info, WEXITED | WNOHANG, usage);
+	while (r && errno == EINTR);
+	if (r)
 		return -errno;
 	if (info.si_pid == 0)
 		return -EAGAIN;

@@ -152,23 +152,9 @@ static int limits(struct brood__spawn *spawn)
 	return 0;
 }
 
-#define NICE_RANGE 40
-
 static int nice_value(struct brood__spawn *spawn)
 {
-	int now, above = spawn->opts->nice;
-
-	if (above == 0)
-		return 0;
-	if (above > NICE_RANGE)
-		above = NICE_RANGE;
-	if (above < -NICE_RANGE)
-		above = -NICE_RANGE;
-	errno = 0;
-	now = getpriority(PRIO_PROCESS, 0);
-	if (errno)
-		return -errno;
-	return setpriority(PRIO_PROCESS, 0, now + above) ? -errno : 0;
+	return brood__nicer(0, spawn->opts->nice);
 }
 
 static int cpus(struct brood__spawn *spawn)

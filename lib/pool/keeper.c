@@ -344,7 +344,7 @@ static void reap(struct keeper *keeper)
 	for (uint32_t i = 0; i < keeper->pool->workers; i++) {
 		if (keeper->workers[i] < 0)
 			continue;
-		r = brood__pidfd_reap(keeper->workers[i], &keeper->codes[i]);
+		r = brood__pidfd_reap(keeper->workers[i], &keeper->codes[i], NULL);
 		if (r == -EAGAIN)
 			continue;
 		brood__fd_close(keeper->workers[i]);

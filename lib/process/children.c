@@ -23,8 +23,7 @@
 #include "platform/children.h"
 #include "process/process.h"
 
-static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-static int cancel; /* whether who has the mutex could be cancelled: close(2) would do that */
+static struct brood__guard guard = BROOD__GUARD_INITIALIZER;
 static CDS_LIST_HEAD(children);
 static pid_t owner; /* the process that this table belongs to */
 static uint32_t depth; /* forks between the first process and this one */
@@ -35,26 +34,12 @@ static int once_error;
 
 static void lock(void)
 {
-	int before;
-
-	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
-	pthread_mutex_lock(&mutex);
-	cancel = before;
+	brood__guard_lock(&guard);
 }
 
 static void unlock(void)
 {
-	int before = cancel;
-
-	pthread_mutex_unlock(&mutex);
-	pthread_setcancelstate(before, NULL);
-}
-
-static void close_fd(int *fd)
-{
-	if (*fd >= 0)
-		close(*fd);
-	*fd = -1;
+	brood__guard_unlock(&guard);
 }
 
 void brood__children_lock(void)
@@ -154,8 +139,8 @@ int brood__child_begin(struct brood_process *child)
 void brood__child_failed(struct brood_process *child)
 {
 	lock();
-	close_fd(&child->gate);
-	close_fd(&child->pidfd);
+	brood__fd_drop(&child->gate);
+	brood__fd_drop(&child->pidfd);
 	child->pid = 0;
 	child->state = BROOD__NEW;
 	unlock();
@@ -170,8 +155,8 @@ void brood__child_drop(struct brood_process *child)
 	}
 	if (brood__child_is_mine(child)) {
 		cds_list_del(&child->node);
-		close_fd(&child->pidfd);
-		close_fd(&child->gate);
+		brood__fd_drop(&child->pidfd);
+		brood__fd_drop(&child->gate);
 	}
 	unlock();
 	free(child);
@@ -206,7 +191,7 @@ int brood__child_open(struct brood_process *child, pid_t pid)
 void brood__child_close_gate(struct brood_process *child)
 {
 	lock();
-	close_fd(&child->gate);
+	brood__fd_drop(&child->gate);
 	unlock();
 }
 
@@ -221,7 +206,7 @@ int brood__child_look(struct brood_process *child)
 		return -ECHILD;
 	lock();
 	if (child->state == BROOD__RUNNING) {
-		r = brood__pidfd_reap(child->pidfd, &child->code);
+		r = brood__pidfd_reap(child->pidfd, &child->code, NULL);
 		noticed = r != -EAGAIN;
 		if (noticed)
 			child->state = r ? BROOD__LOST : BROOD__ENDED;
@@ -254,7 +239,7 @@ size_t brood_active_children(struct brood_process **handles, size_t room)
 	lock();
 	cds_list_for_each_entry(child, &children, node) {
 		if (runs(child)) {
-			int r = brood__pidfd_reap(child->pidfd, &child->code);
+			int r = brood__pidfd_reap(child->pidfd, &child->code, NULL);
 
 			if (r != -EAGAIN) {
 				child->state = r ? BROOD__LOST : BROOD__ENDED;

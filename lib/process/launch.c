@@ -23,7 +23,6 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -80,20 +79,6 @@ void brood__run_child(struct brood_process *process, pid_t parent, const sigset_
 	_exit(code & 0xff);
 }
 
-/* Above zero it is nicer than we are now. */
-static int set_nice(pid_t pid, int above)
-{
-	int now;
-
-	if (above == 0)
-		return 0;
-	errno = 0;
-	now = getpriority(PRIO_PROCESS, 0);
-	if (errno)
-		return -errno;
-	return setpriority(PRIO_PROCESS, (id_t)pid, now + above) ? -errno : 0;
-}
-
 static int settle(const struct brood_process *process)
 {
 	pid_t pid = process->pid;
@@ -102,7 +87,7 @@ static int settle(const struct brood_process *process)
 	if (process->own_group && setpgid(pid, pid))
 		r = -errno;
 	if (r == 0)
-		r = set_nice(pid, process->nice);
+		r = brood__nicer(pid, process->nice);
 	if (r == 0 && process->cpus_count)
 		r = brood__cpus_allow(pid, brood__part(process, process->cpus),
 				      process->cpus_count);

@@ -89,7 +89,7 @@ static void bury(void)
 	set_fds(-1, -1);
 	close(socket);
 	brood__pidfd_signal(fd, SIGKILL);
-	while (brood__pidfd_reap(fd, &code) == -EAGAIN)
+	while (brood__pidfd_reap(fd, &code, NULL) == -EAGAIN)
 		brood__pidfd_wait(fd, BROOD__NO_DEADLINE);
 	close(fd);
 }

@@ -209,24 +209,17 @@ int brood__streams_open(struct brood_subprocess *process, const struct brood_sub
 	return r;
 }
 
-static void close_fd(int *fd)
-{
-	if (*fd >= 0)
-		close(*fd);
-	*fd = -1;
-}
-
 void brood__streams_started(struct brood_subprocess *process)
 {
 	for (int i = 0; i < 3; i++)
-		close_fd(&process->streams[i].theirs);
+		brood__fd_drop(&process->streams[i].theirs);
 }
 
 static void close_one(struct brood__stream *stream)
 {
-	close_fd(&stream->ours);
-	close_fd(&stream->theirs);
-	close_fd(&stream->copy);
+	brood__fd_drop(&stream->ours);
+	brood__fd_drop(&stream->theirs);
+	brood__fd_drop(&stream->copy);
 }
 
 void brood__stream_close(struct brood_subprocess *process, int which)

@@ -16,40 +16,31 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "platform/children.h"
 #include "subprocess/subprocess.h"
 
-static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static struct brood__guard guard = BROOD__GUARD_INITIALIZER;
 static CDS_LIST_HEAD(programs);
 static CDS_LIST_HEAD(dropped);
 static unsigned int changing; /* starts of programs with other ids that are on their way */
 static int dumpable; /* as it was before them */
-static int cancel; /* whether who has the mutex could be cancelled: close(2) would do that */
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static int once_error;
 
 void brood__programs_lock(void)
 {
-	int before;
-
-	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
-	pthread_mutex_lock(&mutex);
-	cancel = before;
+	brood__guard_lock(&guard);
 }
 
 void brood__programs_unlock(void)
 {
-	int before = cancel;
-
-	pthread_mutex_unlock(&mutex);
-	pthread_setcancelstate(before, NULL);
+	brood__guard_unlock(&guard);
 }
 
 static void close_all(struct brood_subprocess *process)
 {
 	brood__streams_close_all(process);
-	if (process->pidfd >= 0)
-		close(process->pidfd);
-	process->pidfd = -1;
+	brood__fd_drop(&process->pidfd);
 }
 
 static void after_fork_in_child(void)
