@@ -54,11 +54,17 @@ const char *own_name(const char *stem);
 /* The file of a named segment. Good until the next call. */
 const char *file_of(const char *name);
 
+/* Whether the kernel (Linux 6.15) keeps the exit code of a process that somebody else has reaped. */
+bool code_is_known(void);
+
 struct brood_queue *new_queue(uint32_t slots, size_t max_bytes);
 /* Numbers as messages. */
 int put_number(struct brood_queue *queue, int64_t number, int64_t timeout);
 /* The number, or an error; any message of another length is -EILSEQ. */
 int64_t get_number(struct brood_queue *queue, int64_t timeout);
+
+/* Open descriptors of this process. */
+int count_fds(void);
 
 /* Fixtures. Afterwards no child, no descriptor and no file of shared memory may be left. */
 void begin_test(void);		/* with the family arena */

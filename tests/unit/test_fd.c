@@ -359,15 +359,6 @@ IN_A_CHILD(a_death_rings)
 	return 0;
 }
 
-static int count_fds(void)
-{
-	int count = 0;
-
-	for (int fd = 0; fd < 200; fd++)
-		count += fcntl(fd, F_GETFD) >= 0;
-	return count;
-}
-
 static int fds_now(void *unused)
 {
 	(void)unused;

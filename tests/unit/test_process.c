@@ -190,7 +190,7 @@ START_TEST(pid_is_the_child_s)
 	child = brood_process_start(tell_pid, &fds[1]);
 	ck_assert_int_eq(read(fds[0], &told, sizeof told), sizeof told);
 	ck_assert_int_eq(brood_process_pid(child), told);
-	ck_assert_int_eq(end_of(child), 0);
+	ck_assert_int_eq(ending_of(child), 0);
 	close(fds[0]);
 	close(fds[1]);
 }
@@ -210,7 +210,7 @@ START_TEST(pidfd_is_readable_at_the_end)
 	ck_assert_int_eq(poll(&end, 1, -1), 1);
 	ck_assert_int_eq(epoll_wait(epoll, &event, 1, -1), 1);
 	close(epoll);
-	ck_assert_int_eq(end_of(child), -SIGTERM);
+	ck_assert_int_eq(ending_of(child), -SIGTERM);
 }
 END_TEST
 
@@ -227,7 +227,7 @@ START_TEST(handlers_are_inherited)
 	signal(SIGTERM, exit_42);
 	child = brood_process_start(sleep_for_ever, NULL);
 	ck_assert_int_eq(brood_process_terminate(child), 0);
-	ck_assert_int_eq(end_of(child), 42);
+	ck_assert_int_eq(ending_of(child), 42);
 
 	signal(SIGTERM, SIG_IGN);
 	child = brood_process_start(sleep_for_ever, NULL);
@@ -245,7 +245,7 @@ START_TEST(only_real_signals)
 	ck_assert_int_eq(brood_process_signal(child, -1), -EINVAL);
 	ck_assert_int_eq(brood_process_signal(child, NSIG), -EINVAL);
 	ck_assert_int_eq(brood_process_signal(child, SIGUSR2), 0);
-	ck_assert_int_eq(end_of(child), -SIGUSR2);
+	ck_assert_int_eq(ending_of(child), -SIGUSR2);
 }
 END_TEST
 
@@ -258,8 +258,8 @@ START_TEST(options)
 	struct brood_process_opts *known = &opts.known;
 	int five = 5;
 
-	ck_assert_int_eq(end_of(brood_process_start_opts(return_number, &five, NULL)), 5);
-	ck_assert_int_eq(end_of(brood_process_start_opts(return_number, &five, known)), 5);
+	ck_assert_int_eq(ending_of(brood_process_start_opts(return_number, &five, NULL)), 5);
+	ck_assert_int_eq(ending_of(brood_process_start_opts(return_number, &five, known)), 5);
 	opts.later[15] = 1;
 	ck_assert_ptr_null(brood_process_start_opts(return_number, &five, known));
 	ck_assert_int_eq(errno, EINVAL);
@@ -268,7 +268,7 @@ START_TEST(options)
 	ck_assert_int_eq(errno, EINVAL);
 	known->opts_size = sizeof known->opts_size;
 	known->name = (const char *)-1;		/* lies beyond what the caller says it knows */
-	ck_assert_int_eq(end_of(brood_process_start_opts(return_number, &five, known)), 5);
+	ck_assert_int_eq(ending_of(brood_process_start_opts(return_number, &five, known)), 5);
 	errno = 0;
 	ck_assert_ptr_null(brood_process_start(NULL, NULL));
 	ck_assert_int_eq(errno, EINVAL);
@@ -301,7 +301,7 @@ START_TEST(names)
 	third = brood_process_start(child_name_is, expected);	/* the named one counts, too */
 	expected[strlen(expected) - 2] = '\0';
 	ck_assert_str_eq(brood_process_name(third), expected);
-	ck_assert_int_eq(end_of(third), 1);
+	ck_assert_int_eq(ending_of(third), 1);
 	kill_and_free(named);
 	kill_and_free(first);
 }
@@ -357,9 +357,8 @@ END_TEST
 
 int main(void)
 {
-	TCase *tests = tcase_create("process");
+	TCase *tests = new_case("process", begin_test);
 
-	tcase_add_checked_fixture(tests, begin_test, check_nothing_left);
 	tcase_add_loop_test(tests, exit_codes_are_8_bits, 0, 8);
 	tcase_add_loop_test(tests, signals_are_negative_codes, 0, 5);
 	tcase_add_test(tests, while_it_runs);
@@ -376,5 +375,5 @@ int main(void)
 	tcase_add_test(tests, names);
 	tcase_add_test(tests, daemon_flag);
 	tcase_add_test(tests, a_handle_belongs_to_its_creator);
-	return run_case("process", tests);
+	return run_cases("process", tests, NULL);
 }

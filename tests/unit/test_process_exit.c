@@ -61,7 +61,7 @@ static void say_terminated(int signal)
 }
 
 /* Join, tell the exit code, free: without assertions, which are for the test itself. */
-static int run(int (*function)(void *), void *argument)
+static int code_of_run(int (*function)(void *), void *argument)
 {
 	struct brood_process *child = brood_process_start(function, argument);
 	int code;
@@ -148,7 +148,7 @@ static int check_daemon(struct brood_process *daemon)
 static int not_in_a_child(void)
 {
 	struct brood_process *daemon = brood_process_start_opts(sleep_for_ever, NULL, &daemon_opts);
-	int wrong = run(exit_3, NULL) != 3 || check_daemon(daemon);
+	int wrong = code_of_run(exit_3, NULL) != 3 || check_daemon(daemon);
 	pid_t pid = fork();
 
 	if (pid == 0)
@@ -172,7 +172,7 @@ static int have_children(void *calls_exit)
 
 static int child_of(bool calls_exit)
 {
-	int code = run(have_children, calls_exit ? &go : NULL);
+	int code = code_of_run(have_children, calls_exit ? &go : NULL);
 
 	say("after child\n");
 	return code + 1;
@@ -229,7 +229,7 @@ static int hard_term(void)
 /* A fork of the user's own is not waited for. */
 static int bare_fork(void)
 {
-	run(exit_3, NULL);
+	code_of_run(exit_3, NULL);
 	if (fork() == 0)
 		_exit(wait_for_test(NULL));
 	return 5;
@@ -241,7 +241,7 @@ static int print_nested(void *depth)
 
 	printf("%d", deeper);
 	if (deeper)
-		run(print_nested, &deeper);
+		code_of_run(print_nested, &deeper);
 	printf("%d", deeper);
 	return 0;
 }
@@ -253,7 +253,7 @@ static int flush_once(void)
 	int depth = 3;
 
 	fprintf(other, "once ");
-	run(print_nested, &depth);
+	code_of_run(print_nested, &depth);
 	printf(" end\n");
 	return 5;
 }
@@ -396,8 +396,7 @@ int main(int argc, char **argv)
 		return run_named(argv[2]);
 	if (readlink("/proc/self/exe", own_path, sizeof own_path - 1) < 0)
 		return EXIT_FAILURE;
-	tests = tcase_create("process_exit");
-	tcase_add_checked_fixture(tests, begin_test, check_nothing_left);
+	tests = new_case("process_exit", begin_test);
 	tcase_add_loop_test(tests, program, 0, N_PROGRAMS);
-	return run_case("process_exit", tests);
+	return run_cases("process_exit", tests, NULL);
 }

@@ -79,7 +79,7 @@ START_TEST(ended_until_it_is_reaped)
 	ck_assert_uint_eq(member.state, BROOD_ENDED);
 	ck_assert_int_eq(brood_process_join(child, 0), 0);
 	ck_assert(!find(brood_process_pid(child), &member));
-	ck_assert_int_eq(end_of(child), -SIGKILL);
+	ck_assert_int_eq(ending_of(child), -SIGKILL);
 }
 END_TEST
 
@@ -351,10 +351,9 @@ END_TEST
 
 int main(void)
 {
-	TCase *tests = tcase_create("process_family");
+	TCase *tests = new_case("process_family", begin_test);
 
 	pthread_atfork(NULL, until_starting, NULL);
-	tcase_add_checked_fixture(tests, begin_test, check_nothing_left);
 	tcase_add_test(tests, main_process_is_listed);
 	tcase_add_loop_test(tests, children_by_name, 0, 2);
 	tcase_add_test(tests, ended_until_it_is_reaped);
@@ -367,5 +366,5 @@ int main(void)
 	tcase_add_test(tests, cpu_count_of_the_environment);
 	tcase_add_test(tests, cpu_count_of_the_affinity_mask);
 	tcase_add_test(tests, cpu_count_of_cgroups);
-	return run_case("process_family", tests);
+	return run_cases("process_family", tests, NULL);
 }

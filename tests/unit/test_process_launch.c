@@ -47,7 +47,7 @@ START_TEST(start_once_only)
 	ck_assert_int_eq(brood_process_launch(child), -EALREADY);
 	ck_assert_int_eq(brood_process_join(child, BROOD_FOREVER), 0);
 	ck_assert_int_eq(brood_process_launch(child), -EALREADY);
-	ck_assert_int_eq(end_of(child), 7);
+	ck_assert_int_eq(ending_of(child), 7);
 }
 END_TEST
 
@@ -67,7 +67,7 @@ START_TEST(start_only_by_the_creator)
 
 	ck_assert_int_eq(exit_code_of(launch_foreign, child), 0);
 	ck_assert_int_eq(brood_process_launch(child), 0);
-	ck_assert_int_eq(end_of(child), 7);
+	ck_assert_int_eq(ending_of(child), 7);
 }
 END_TEST
 
@@ -111,7 +111,7 @@ START_TEST(a_failed_start_can_be_repeated)
 	setrlimit(RLIMIT_NOFILE, &before);
 	ck_assert_int_eq(brood_process_is_alive(child), 0);
 	ck_assert_int_eq(brood_process_launch(child), 0);
-	ck_assert_int_eq(end_of(child), 5);
+	ck_assert_int_eq(ending_of(child), 5);
 }
 END_TEST
 
@@ -144,7 +144,7 @@ START_TEST(copied_argument)
 	memset(big, 'x', sizeof *big);
 	free(big);
 	ck_assert_int_eq(brood_process_launch(child), 0);
-	ck_assert_int_eq(end_of(child), 0);
+	ck_assert_int_eq(ending_of(child), 0);
 	brood_zygote_stop();
 }
 END_TEST
@@ -163,7 +163,7 @@ START_TEST(own_group)
 	ck_assert_ptr_nonnull(child);
 	ck_assert_int_eq(getpgid(brood_process_pid(child)), brood_process_pid(child));
 	ck_assert_int_eq(kill(-brood_process_pid(child), SIGUSR1), 0);
-	ck_assert_int_eq(end_of(child), -SIGUSR1);
+	ck_assert_int_eq(ending_of(child), -SIGUSR1);
 	brood_zygote_stop();
 }
 END_TEST
@@ -179,7 +179,7 @@ START_TEST(nice_value)
 	int now = getpriority(PRIO_PROCESS, 0);
 	struct brood_process_opts opts = { .nice = 3, .method = (unsigned int)_i };
 
-	ck_assert_int_eq(end_of(brood_process_start_opts(return_nice, NULL, &opts)), now + 3);
+	ck_assert_int_eq(ending_of(brood_process_start_opts(return_nice, NULL, &opts)), now + 3);
 	ck_assert_int_eq(getpriority(PRIO_PROCESS, 0), now);
 	brood_zygote_stop();
 }
@@ -216,7 +216,7 @@ static int start_less_nice_errno(void *unused)
 
 START_TEST(what_is_not_allowed_fails_the_start)
 {
-	int *ran = shared_int();
+	int *ran = shared(sizeof(int));
 	int code = exit_code_of(start_less_nice, ran);
 
 	ck_assert_msg(code == 0 || code == 77, "%d", code);
@@ -251,7 +251,7 @@ START_TEST(affinity)
 			continue;
 		opts.cpus = &cpu;
 		ck_assert_uint_eq(
-			(unsigned int)end_of(brood_process_start_opts(return_cpu, NULL, &opts)),
+			(unsigned int)ending_of(brood_process_start_opts(return_cpu, NULL, &opts)),
 			cpu);
 	}
 	sched_getaffinity(0, sizeof after, &after);
@@ -263,7 +263,7 @@ END_TEST
 START_TEST(no_such_cpu_fails_the_start)
 {
 	unsigned int absent = 8000;
-	int *ran = shared_int();
+	int *ran = shared(sizeof(int));
 	struct brood_process_opts opts = {
 		.cpus = &absent,
 		.cpus_count = 1,
@@ -355,7 +355,7 @@ START_TEST(signals_reset_and_ignored)
 	sigprocmask(SIG_BLOCK, NULL, &before);
 	opts.copy = 4;
 	ck_assert_int_eq(
-		end_of(brood_process_start_opts(
+		ending_of(brood_process_start_opts(
 			look_at_signals, (void *)(uintptr_t)signal_cases[_i / 2].wanted, &opts)),
 		0);
 	sigprocmask(SIG_BLOCK, NULL, &after);
@@ -403,7 +403,7 @@ START_TEST(no_handler_of_the_parent_runs_in_the_child)
 	signal(SIGINT, count);
 	handled = 0;
 	in_child = interrupt_self;
-	code = end_of(brood_process_start_opts(return_handled, NULL, &opts));
+	code = ending_of(brood_process_start_opts(return_handled, NULL, &opts));
 	in_child = NULL;
 	signal(SIGINT, SIG_DFL);
 	ck_assert_int_eq(code, !_i);
@@ -433,7 +433,7 @@ START_TEST(active_children_reaps_and_lists)
 	ck_assert_uint_eq(brood_active_children(list, 4), 1);
 	kill_and_free(second);
 	ck_assert_uint_eq(brood_active_children(list, 4), 0);
-	ck_assert_int_eq(end_of(ended), 0);
+	ck_assert_int_eq(ending_of(ended), 0);
 	ck_assert_int_eq(brood_process_free(fresh), 0);
 }
 END_TEST
@@ -475,7 +475,7 @@ START_TEST(join_of_many)
 	ck_assert_int_eq(brood_process_join_all(all, 8, 0), 0);
 	ck_assert_int_eq(brood_process_join_all(NULL, 0, BROOD_FOREVER), 0);
 	for (int i = 0; i < 8; i++)
-		ck_assert_int_eq(end_of(all[i]), i % 2 ? -SIGKILL : i);
+		ck_assert_int_eq(ending_of(all[i]), i % 2 ? -SIGKILL : i);
 	all[0] = NULL;
 	ck_assert_int_eq(brood_process_join_all(all, 1, BROOD_FOREVER), -EINVAL);
 }
@@ -541,7 +541,7 @@ START_TEST(current_and_parent_process_of_a_child)
 					   .method = (unsigned int)_i };
 
 	opts.copy = sizeof expected;
-	ck_assert_int_eq(end_of(brood_process_start_opts(look_at_kin, &expected, &opts)), 0);
+	ck_assert_int_eq(ending_of(brood_process_start_opts(look_at_kin, &expected, &opts)), 0);
 	brood_zygote_stop();
 }
 END_TEST
@@ -678,7 +678,7 @@ START_TEST(start_is_no_cancellation_point)
 	ck_assert_int_eq(pthread_create(&thread, NULL, start_cancelled, &process), 0);
 	ck_assert_int_eq(pthread_join(thread, &returned), 0);
 	ck_assert_ptr_eq(returned, PTHREAD_CANCELED);
-	ck_assert_int_eq(end_of(process), 7);
+	ck_assert_int_eq(ending_of(process), 7);
 }
 END_TEST
 
@@ -686,16 +686,15 @@ START_TEST(daemon_flag_is_inherited)
 {
 	struct brood_process_opts opts = { .daemon = _i };
 
-	ck_assert_int_eq(end_of(brood_process_start_opts(is_daemon_child, NULL, &opts)), _i);
+	ck_assert_int_eq(ending_of(brood_process_start_opts(is_daemon_child, NULL, &opts)), _i);
 }
 END_TEST
 
 int main(void)
 {
-	TCase *tests = tcase_create("process_launch");
+	TCase *tests = new_case("process_launch", begin_test);
 
 	pthread_atfork(NULL, NULL, call_in_child);
-	tcase_add_checked_fixture(tests, begin_test, check_nothing_left);
 	tcase_add_test(tests, constructed_nothing_runs_yet);
 	tcase_add_test(tests, start_once_only);
 	tcase_add_test(tests, start_only_by_the_creator);
@@ -720,5 +719,5 @@ int main(void)
 	tcase_add_test(tests, authkey_is_random_inherited_and_settable);
 	tcase_add_test(tests, start_is_no_cancellation_point);
 	tcase_add_loop_test(tests, daemon_flag_is_inherited, 0, 2);
-	return run_case("process_launch", tests);
+	return run_cases("process_launch", tests, NULL);
 }

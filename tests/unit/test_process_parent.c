@@ -27,7 +27,6 @@ static void close_pipes(void)
 		close(release[i]);
 	}
 	prctl(PR_SET_CHILD_SUBREAPER, 0);
-	check_nothing_left();
 }
 
 static int mark_and_wait(void *unused)
@@ -126,7 +125,7 @@ START_TEST(the_thread_ends)
 		pthread_join(thread, NULL);
 		if (_i == 0)
 			ck_assert_int_eq(write(release[1], "x", 1), 1);
-		ck_assert_int_eq(end_of(started_by_thread), _i ? -SIGKILL : 5);
+		ck_assert_int_eq(ending_of(started_by_thread), _i ? -SIGKILL : 5);
 	}
 }
 END_TEST
@@ -189,12 +188,12 @@ END_TEST
 
 int main(void)
 {
-	TCase *tests = tcase_create("process_parent");
+	TCase *tests = new_case("process_parent", make_pipes);
 
 	pthread_atfork(NULL, call_in_parent, call_in_child);
-	tcase_add_checked_fixture(tests, make_pipes, close_pipes);
+	tcase_add_checked_fixture(tests, NULL, close_pipes);
 	tcase_add_loop_test(tests, the_parent_is_killed, 0, 2);
 	tcase_add_loop_test(tests, the_thread_ends, 0, 2);
 	tcase_add_loop_test(tests, the_parent_is_gone_before_the_child_begins, 0, 4);
-	return run_case("process_parent", tests);
+	return run_cases("process_parent", tests, NULL);
 }

@@ -25,6 +25,13 @@ static void call_in_child(void)
 		in_child();
 }
 
+/* A child has as many descriptors as its parent has now. */
+static void begin(void)
+{
+	ck_assert_int_eq(brood_init(NULL), 0);
+	begin_without_arena();
+}
+
 /* ---- somebody else takes the exit code ---- */
 
 static void check_lost(struct brood_process *child)
@@ -144,7 +151,7 @@ START_TEST(descriptors_run_out)
 		ck_assert_int_eq(waitpid(-1, NULL, 0), -1);
 		ck_assert_int_eq(poll(&ran, 1, 0), 0);
 	} else {
-		ck_assert_int_eq(end_of(child), 0);
+		ck_assert_int_eq(ending_of(child), 0);
 		ck_assert_int_eq(poll(&ran, 1, 0), 1);
 	}
 	close(fds[0]);
@@ -187,7 +194,7 @@ START_TEST(two_hundred_at_once)
 	for (int i = 0; i < 200; i++)
 		ck_assert_int_eq(brood_process_terminate(children[i]), 0);
 	for (int i = 0; i < 200; i++)
-		ck_assert_int_eq(end_of(children[i]), -SIGTERM);
+		ck_assert_int_eq(ending_of(children[i]), -SIGTERM);
 }
 END_TEST
 
@@ -206,18 +213,18 @@ static int return_fds(void *unused)
 
 START_TEST(children_inherit_no_descriptor_of_a_handle)
 {
+	int before = count_fds(), zero = 0, status;
 	struct brood_process *sibling = brood_process_start(sleep_for_ever, NULL);
-	int zero = 0, status;
 	struct brood_process *ended = brood_process_start(return_number, &zero);
 	pid_t pid;
 
 	ck_assert_int_eq(brood_process_join(ended, BROOD_FOREVER), 0);
-	ck_assert_int_eq(exit_code_of(return_fds, NULL), fds_before);
+	ck_assert_int_eq(exit_code_of(return_fds, NULL), before);
 	pid = fork();
 	if (pid == 0)
 		_exit(count_fds());
 	waitpid(pid, &status, 0);
-	ck_assert_int_eq(WEXITSTATUS(status), fds_before);
+	ck_assert_int_eq(WEXITSTATUS(status), before);
 	kill_and_free(sibling);
 	ck_assert_int_eq(brood_process_free(ended), 0);
 }
@@ -261,27 +268,28 @@ START_TEST(all_threads_can_join_one_child)
 	run_threads(join_and_ask, child, results);
 	for (int i = 0; i < THREADS; i++)
 		ck_assert_int_eq((intptr_t)results[i], -SIGTERM);
-	ck_assert_int_eq(end_of(child), -SIGTERM);
+	ck_assert_int_eq(ending_of(child), -SIGTERM);
 }
 END_TEST
 
 /* The children see only what was open before, whatever the other threads are starting. */
-static void *start_in_a_row(void *unused)
+static void *start_in_a_row(void *before)
 {
 	for (int i = 0; i < 25; i++) {
 		struct brood_process *child = brood_process_start(return_fds, NULL);
 
-		if ((intptr_t)join_and_ask(child) != fds_before || brood_process_free(child))
+		if ((intptr_t)join_and_ask(child) != *(int *)before || brood_process_free(child))
 			return (void *)1;
 	}
-	return unused;
+	return NULL;
 }
 
 START_TEST(threads_start_children)
 {
+	int before = count_fds();
 	void *results[THREADS];
 
-	run_threads(start_in_a_row, NULL, results);
+	run_threads(start_in_a_row, &before, results);
 	for (int i = 0; i < THREADS; i++)
 		ck_assert_ptr_null(results[i]);
 }
@@ -301,10 +309,11 @@ static int start_one_more(void)
 /* A fork of the user's while other threads are inside the library. */
 START_TEST(fork_by_others_leaves_it_usable)
 {
+	int before = count_fds();
 	pthread_t thread;
 	void *result;
 
-	pthread_create(&thread, NULL, start_in_a_row, NULL);
+	pthread_create(&thread, NULL, start_in_a_row, &before);
 	for (int i = 0; i < 25; i++) {
 		int status = -1;
 		pid_t pid = fork();
@@ -321,10 +330,9 @@ END_TEST
 
 int main(void)
 {
-	TCase *tests = tcase_create("process_race");
+	TCase *tests = new_case("process_race", begin);
 
 	pthread_atfork(NULL, call_in_parent, call_in_child);
-	tcase_add_checked_fixture(tests, begin_test, check_nothing_left);
 	tcase_add_test(tests, sigchld_ignored);
 	tcase_add_test(tests, reaped_by_a_stray_wait);
 	tcase_add_test(tests, gone_before_the_pidfd);
@@ -337,5 +345,5 @@ int main(void)
 	tcase_add_test(tests, all_threads_can_join_one_child);
 	tcase_add_test(tests, threads_start_children);
 	tcase_add_test(tests, fork_by_others_leaves_it_usable);
-	return run_case("process_race", tests);
+	return run_cases("process_race", tests, NULL);
 }

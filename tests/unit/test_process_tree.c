@@ -32,7 +32,6 @@ static void end(void)
 {
 	munmap(tree, sizeof *tree);
 	prctl(PR_SET_CHILD_SUBREAPER, 0);
-	check_nothing_left();
 }
 
 static void be_there(void)
@@ -115,7 +114,7 @@ START_TEST(all_that_a_child_started_is_killed)
 
 	until_there(GROWN);
 	ck_assert_int_eq(brood_process_kill_tree(root, signals[_i]), 0);
-	ck_assert_int_eq(end_of(root), -signals[_i]);
+	ck_assert_int_eq(ending_of(root), -signals[_i]);
 	check_all_ended(GROWN - 1, signals[_i]);
 }
 END_TEST
@@ -127,7 +126,7 @@ START_TEST(terminate_leaves_grandchildren_alone)
 
 	until_there(GROWN);
 	ck_assert_int_eq(brood_process_terminate(root), 0);
-	ck_assert_int_eq(end_of(root), -SIGTERM);
+	ck_assert_int_eq(ending_of(root), -SIGTERM);
 	ck_assert_int_eq(waitpid(-1, NULL, WNOHANG), 0);
 	for (int i = 0; i < GROWN; i++)
 		if (tree->pids[i] != pid) /* all others are there, be it as zombies */
@@ -161,7 +160,7 @@ START_TEST(nobody_forks_away)
 
 	until_there(20 + _i * 40);
 	ck_assert_int_eq(brood_process_kill_tree(root, SIGKILL), 0);
-	ck_assert_int_eq(end_of(root), -SIGKILL);
+	ck_assert_int_eq(ending_of(root), -SIGKILL);
 	while (waitpid(-1, &status, 0) > 0) { /* would hang if one had escaped */
 		ck_assert_int_eq(status, SIGKILL);
 		n++;
@@ -192,7 +191,7 @@ START_TEST(handlers_run_and_the_tree_goes_on)
 	ck_assert_int_eq(brood_process_kill_tree(root, 0), 0);
 	ck_assert_int_eq(brood_process_is_alive(root), 1);
 	ck_assert_int_eq(brood_process_kill_tree(root, SIGTERM), 0);
-	ck_assert_int_eq(end_of(root), 0);
+	ck_assert_int_eq(ending_of(root), 0);
 	check_all_ended(GROWN - 1, 0);
 	ck_assert_int_eq(atomic_load(&tree->handled), GROWN);
 }
@@ -224,7 +223,7 @@ START_TEST(who_was_stopped_stays_stopped)
 	ck_assert_int_eq(brood_process_kill_tree(root, SIGUSR1), 0);
 	ck_assert_int_eq(state_of(brood_process_pid(root)), 'T');
 	ck_assert_int_eq(brood_process_signal(root, SIGCONT), 0);
-	ck_assert_int_eq(end_of(root), -SIGUSR1);
+	ck_assert_int_eq(ending_of(root), -SIGUSR1);
 }
 END_TEST
 
@@ -237,7 +236,7 @@ START_TEST(a_stopped_tree)
 	for (int i = 0; i < GROWN; i++)
 		ck_assert_int_eq(state_of(tree->pids[i]), 'T');
 	ck_assert_int_eq(brood_process_kill_tree(root, SIGKILL), 0);
-	ck_assert_int_eq(end_of(root), -SIGKILL);
+	ck_assert_int_eq(ending_of(root), -SIGKILL);
 	check_all_ended(GROWN - 1, SIGKILL);
 }
 END_TEST
@@ -251,7 +250,7 @@ START_TEST(one_that_has_ended)
 	ck_assert_int_eq(brood_process_kill_tree(root, SIGKILL), 0);
 	ck_assert_int_eq(brood_process_kill_tree(root, NSIG), -EINVAL);
 	ck_assert_int_eq(brood_process_kill_tree(NULL, SIGKILL), -EINVAL);
-	ck_assert_int_eq(end_of(root), 0);
+	ck_assert_int_eq(ending_of(root), 0);
 }
 END_TEST
 
@@ -274,7 +273,7 @@ START_TEST(descriptors_run_out)
 			usleep(100);
 	ck_assert_int_eq(brood_process_is_alive(root), 1);
 	ck_assert_int_eq(brood_process_kill_tree(root, SIGKILL), 0);
-	ck_assert_int_eq(end_of(root), -SIGKILL);
+	ck_assert_int_eq(ending_of(root), -SIGKILL);
 	check_all_ended(GROWN - 1, SIGKILL);
 }
 END_TEST
@@ -304,11 +303,11 @@ END_TEST
 
 int main(void)
 {
-	TCase *tests = tcase_create("process_tree");
+	TCase *tests = new_case("process_tree", begin);
 
 	if (access("/proc/thread-self/children", F_OK))
 		return 77;
-	tcase_add_checked_fixture(tests, begin, end);
+	tcase_add_checked_fixture(tests, NULL, end);
 	tcase_add_loop_test(tests, all_that_a_child_started_is_killed, 0, 3);
 	tcase_add_test(tests, terminate_leaves_grandchildren_alone);
 	tcase_add_loop_test(tests, nobody_forks_away, 0, 5);
@@ -318,5 +317,5 @@ int main(void)
 	tcase_add_test(tests, one_that_has_ended);
 	tcase_add_loop_test(tests, descriptors_run_out, 0, 5);
 	tcase_add_loop_test(tests, a_daemon_goes_with_its_tree, 0, 2);
-	return run_case("process_tree", tests);
+	return run_cases("process_tree", tests, NULL);
 }

@@ -12,7 +12,6 @@
 #include <poll.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/utsname.h>
 
 #include <brood/subprocess.h>
 
@@ -164,23 +163,6 @@ static inline char *pattern(size_t length)
 		bytes[i] = (char)((uint32_t)i * 2654435761u >> 24);
 	bytes[length] = 0;
 	return bytes;
-}
-
-static inline bool kernel_is(int major, int minor)
-{
-	struct utsname name;
-	int has[2] = { 0, 0 };
-
-	uname(&name);
-	if (sscanf(name.release, "%d.%d", &has[0], &has[1]) != 2)
-		return false;
-	return has[0] > major || (has[0] == major && has[1] >= minor);
-}
-
-/* Since then the kernel keeps the exit code of one that somebody else has reaped. */
-static inline bool code_is_known(void)
-{
-	return kernel_is(6, 15);
 }
 
 /* ---- a directory of the program's own ---- */

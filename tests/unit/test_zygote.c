@@ -15,7 +15,7 @@
 static int zero; /* as it was when the zygote was forked */
 static const struct brood_process_opts by_zygote = { .method = BROOD_START_ZYGOTE };
 
-static struct brood_process *start(int (*function)(void *), void *argument)
+static struct brood_process *start_by_it(int (*function)(void *), void *argument)
 {
 	struct brood_process *child = brood_process_start_opts(function, argument, &by_zygote);
 
@@ -25,7 +25,7 @@ static struct brood_process *start(int (*function)(void *), void *argument)
 
 static int start_and_end(int (*function)(void *), void *argument)
 {
-	return end_of(start(function, argument));
+	return ending_of(start_by_it(function, argument));
 }
 
 static void begin(void)
@@ -38,7 +38,6 @@ static void end(void)
 {
 	ck_assert_int_eq(brood_zygote_stop(), 0);
 	ck_assert_int_eq(brood_zygote_stop(), 0);
-	check_nothing_left();
 }
 
 /* The only child in the list that is none of ours. */
@@ -95,11 +94,11 @@ START_TEST(a_child_is_the_program_s_own)
 {
 	struct brood_queue_opts opts = { .slots = 4, .max_bytes = sizeof(struct seen) };
 	struct brood_queue *queue = brood_queue_create(&opts); /* after the zygote */
-	struct brood_process *child = start(look, queue);
+	struct brood_process *child = start_by_it(look, queue);
 	pid_t pid = brood_process_pid(child);
 	struct seen seen;
 
-	ck_assert_int_eq(end_of(child), 0);
+	ck_assert_int_eq(ending_of(child), 0);
 	ck_assert_int_eq(brood_queue_get(queue, &seen, sizeof seen, 0), sizeof seen);
 	ck_assert_int_eq(seen.pid, pid);
 	ck_assert_int_eq(seen.thread, pid);
@@ -113,7 +112,7 @@ START_TEST(it_ends_as_after_a_fork)
 {
 	int code = 1, seven = 7;
 	struct brood_process_opts opts = by_zygote;
-	struct brood_process *child = start(sleep_for_ever, NULL);
+	struct brood_process *child = start_by_it(sleep_for_ever, NULL);
 	struct pollfd ended = { .fd = brood_process_pidfd(child), .events = POLLIN };
 
 	ck_assert_int_eq(brood_zygote_start(), -EALREADY);
@@ -124,9 +123,9 @@ START_TEST(it_ends_as_after_a_fork)
 	ck_assert_int_eq(poll(&ended, 1, -1), 1);
 	ck_assert_int_eq(brood_process_exit_code(child, &code), 0);
 	ck_assert_int_eq(code, -SIGTERM);
-	ck_assert_int_eq(end_of(child), -SIGTERM);
+	ck_assert_int_eq(ending_of(child), -SIGTERM);
 	opts.copy = sizeof seven;
-	ck_assert_int_eq(end_of(brood_process_start_opts(return_number, &seven, &opts)), 7);
+	ck_assert_int_eq(ending_of(brood_process_start_opts(return_number, &seven, &opts)), 7);
 }
 END_TEST
 
@@ -186,7 +185,7 @@ START_TEST(it_holds_no_descriptor)
 	brood_zygote_stop();
 	ck_assert_int_eq(pipe(fds), 0);
 	ck_assert_int_eq(brood_zygote_start(), 0);
-	child = start(sleep_for_ever, NULL);
+	child = start_by_it(sleep_for_ever, NULL);
 	close(fds[1]);
 	ck_assert_int_eq(read(fds[0], &byte, 1), 0);
 	close(fds[0]);
@@ -433,7 +432,7 @@ START_TEST(a_large_argument)
 
 	for (int i = 0; i < 3000000; i++)
 		bytes[i] = (unsigned char)(i * 7);
-	ck_assert_int_eq(end_of(brood_process_start_opts(return_sum, bytes, &opts)),
+	ck_assert_int_eq(ending_of(brood_process_start_opts(return_sum, bytes, &opts)),
 			 return_sum(bytes));
 	free(bytes);
 }
@@ -458,7 +457,7 @@ START_TEST(output_is_written_once)
 	printf("once ");
 	ck_assert_int_eq(brood_zygote_start(), 0);
 	ck_assert_int_eq(
-		end_of(brood_process_start_opts(write_line, (void *)(uintptr_t) "child", &opts)),
+		ending_of(brood_process_start_opts(write_line, (void *)(uintptr_t) "child", &opts)),
 		0);
 	fflush(stdout);
 	dup2(saved, STDOUT_FILENO);
@@ -472,9 +471,9 @@ END_TEST
 
 int main(void)
 {
-	TCase *tests = tcase_create("zygote");
+	TCase *tests = new_case("zygote", begin);
 
-	tcase_add_checked_fixture(tests, begin, end);
+	tcase_add_checked_fixture(tests, NULL, end);
 	tcase_add_test(tests, a_child_is_the_program_s_own);
 	tcase_add_test(tests, it_ends_as_after_a_fork);
 	tcase_add_test(tests, its_death_is_told);
@@ -489,5 +488,5 @@ int main(void)
 	tcase_add_loop_test(tests, it_ends_with_the_program, 0, 2);
 	tcase_add_test(tests, a_large_argument);
 	tcase_add_test(tests, output_is_written_once);
-	return run_case("zygote", tests);
+	return run_cases("zygote", tests, NULL);
 }
