@@ -21,7 +21,8 @@
  *
  * Signals go through a pidfd only: never to a process that has got a recycled pid. brood installs
  * no signal handler, touches no SIGCHLD, and reaps no child but its own. With SIGCHLD ignored, or
- * with a wait() of the program's that takes any child, all works but the exit code: -ECHILD.
+ * with a wait() of the program's that takes any child, all works, the exit code from Linux 6.15 on:
+ * before, it is not known, -ECHILD.
  *
  * Ctrl-C: the terminal sends SIGINT to the whole foreground group, so parent and children each get
  * it. Let children ignore it (ignore_sigint) and the parent decide; or take them out of the group.
@@ -130,8 +131,8 @@ BROOD_API int brood_process_join_all(struct brood_process *const *processes, siz
 /*
  * How it ended: *code is the exit code 0 to 255, or -N when signal N killed it. Returns 0 with
  * *code set; -EAGAIN while it runs or was not launched (*code untouched); -ECHILD when the caller
- * is not its creator or when somebody else reaped it (SIGCHLD ignored, a stray wait()), so that
- * nobody knows. Never blocks.
+ * is not its creator, or when somebody else reaped it (SIGCHLD ignored, a stray wait()) and the
+ * kernel, before 6.15, does not know. Never blocks.
  */
 BROOD_API int brood_process_exit_code(struct brood_process *process, int *code);
 

@@ -9,6 +9,7 @@
 #include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -58,14 +59,26 @@ static int told_by_pidfd(int pidfd, int *exit_code)
 	return -ECHILD;
 }
 
-int brood__pidfd_ending(int pidfd, int *exit_code, struct rusage *usage)
+/* The C library's waitid does not tell the usage. */
+int brood__pidfd_reap(int pidfd, int *exit_code, struct rusage *usage)
 {
-	int r = brood__pidfd_reap(pidfd, exit_code, usage);
+	siginfo_t info = { .si_pid = 0 }; /* stays 0 while there is nothing to reap */
+	long r;
 
-	if (r != -ECHILD)
-		return r;
-	memset(usage, 0, sizeof *usage);
-	return told_by_pidfd(pidfd, exit_code);
+	do
+		r = syscall(SYS_waitid, P_PIDFD, pidfd, &info, WEXITED | WNOHANG, usage);
+	while (r && errno == EINTR);
+	if (r && errno != ECHILD)
+		return -errno;
+	if (r) {
+		if (usage)
+			memset(usage, 0, sizeof *usage);
+		return told_by_pidfd(pidfd, exit_code);
+	}
+	if (info.si_pid == 0)
+		return -EAGAIN;
+	*exit_code = info.si_code == CLD_EXITED ? info.si_status : -info.si_status;
+	return 0;
 }
 
 /* ---- holders ---- */

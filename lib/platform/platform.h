@@ -227,13 +227,19 @@ int brood__pidfd_wait(int pidfd, int64_t deadline);
  * ended before, as its tracer is told first. Then sleeps for a moment and returns 0.
  */
 int brood__pidfd_wait_again(int pidfd, int64_t deadline, bool *ended);
-struct rusage;
-/* Reap it: 0 and *exit_code as of waitid's si_code/si_status folded to Python's exit code, and what
- * it used (usage may be NULL); -EAGAIN while it runs; -ECHILD when somebody else has reaped it. */
-int brood__pidfd_reap(int pidfd, int *exit_code, struct rusage *usage);
 /* SIGKILL for the caller when the thread that forked it ends. */
 int brood__die_with_parent(void);
 void brood__yield(void);
+
+/* ---- ending.c ---- */
+
+struct rusage;
+/*
+ * Reap it: 0, *exit_code as Python folds it (0 to 255, or -N for signal N), and what it used, if
+ * usage is not NULL. Of one that somebody else has reaped the code is told where the kernel knows
+ * it (6.15), and usage is zero. -EAGAIN while it runs; -ECHILD when nobody knows.
+ */
+int brood__pidfd_reap(int pidfd, int *exit_code, struct rusage *usage);
 
 static inline void brood__relax(void)
 {

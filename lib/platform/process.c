@@ -7,8 +7,6 @@
 #include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "platform/platform.h"
@@ -73,23 +71,6 @@ int brood__pidfd_wait_again(int pidfd, int64_t deadline, bool *ended)
 	if (deadline != BROOD__NO_DEADLINE && brood_now() >= deadline)
 		return deadline ? -ETIMEDOUT : -EAGAIN;
 	ppoll(NULL, 0, &moment, NULL);
-	return 0;
-}
-
-/* The C library's waitid does not tell the usage. */
-int brood__pidfd_reap(int pidfd, int *exit_code, struct rusage *usage)
-{
-	siginfo_t info = { .si_pid = 0 };	/* stays 0 while there is nothing to reap */
-	long r;
-
-	do
-		r = syscall(SYS_waitid, P_PIDFD, pidfd, &info, WEXITED | WNOHANG, usage);
-	while (r && errno == EINTR);
-	if (r)
-		return -errno;
-	if (info.si_pid == 0)
-		return -EAGAIN;
-	*exit_code = info.si_code == CLD_EXITED ? info.si_status : -info.si_status;
 	return 0;
 }
 

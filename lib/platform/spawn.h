@@ -42,12 +42,6 @@ void brood__set_dumpable(int dumpable);
 /* ---- ending.c ---- */
 
 /*
- * As brood__pidfd_reap, with what it used; also tells the exit code of one that was reaped by
- * somebody else, where the kernel knows it: *usage is zero then. -EAGAIN, -ECHILD.
- */
-int brood__pidfd_ending(int pidfd, int *exit_code, struct rusage *usage);
-
-/*
  * SIGKILL to all processes but the caller that were started at CLOCK_BOOTTIME `since`, in
  * nanoseconds, or later, and have one of the files behind fds[n] open for writing and not marked
  * CLOEXEC: those who have it from the program that it was made for. Descriptors below 0 are left

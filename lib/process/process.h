@@ -32,7 +32,7 @@ enum brood__child_state {
 	BROOD__STARTING, /* some thread launches it */
 	BROOD__RUNNING, /* as far as we have looked */
 	BROOD__ENDED, /* reaped, code is known */
-	BROOD__LOST, /* ended, but somebody else has taken the exit code */
+	BROOD__LOST, /* ended, but somebody else has taken the exit code, and nobody knows it */
 };
 
 struct brood_process {

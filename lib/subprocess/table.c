@@ -141,7 +141,7 @@ static int reap(struct brood_subprocess *process)
 
 	if (process->state != BROOD__PROGRAM_RUNNING)
 		return 0;
-	r = brood__pidfd_ending(process->pidfd, &process->code, &process->usage);
+	r = brood__pidfd_reap(process->pidfd, &process->code, &process->usage);
 	if (r && r != -ECHILD)
 		return r;
 	process->state = r ? BROOD__PROGRAM_LOST : BROOD__PROGRAM_ENDED;
