@@ -20,16 +20,20 @@
  * - errno is the sleeping thread's, and nobody else's.
  * - The thread must not be cancelled while it sleeps: the caller sees to that.
  *
- * Descriptors: the program's 0 to 2 are first moved above 2, where they are in each other's way;
- * all copies close on exec, so whatever is not meant for the program ends there. die_with_parent
- * comes behind the change of ids, which would undo it, and before the look at the parent: if that
- * ended earlier, the parent is another one by now. If the parent is killed meanwhile, the memory
- * stays as long as the new process is in it, so the program starts all the same.
+ * Descriptors: the program's 0 to 2 are first moved above 2, where they are in each other's way.
+ * Whatever is not meant for the program is closed by hand before exec, as exec itself lets the
+ * parent go on before it closes anything: a pipe or lock that the caller gives up then would still
+ * be held, and an epoll set still tell of it.
+ *
+ * die_with_parent comes behind the change of ids, which would undo it, and before the look at the
+ * parent: if that ended earlier, the parent is another one by now. If the parent is killed
+ * meanwhile, the memory stays as long as the new process is in it, so the program starts all the
+ * same.
  */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/close_range.h>
+#include <limits.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
@@ -209,8 +213,16 @@ static int number_of(const char *name)
 	return *name ? -1 : n;
 }
 
-/* For kernels before 5.11. opendir allocates, which we may not. */
-static int mark_one_by_one(void)
+static bool is_passed(const struct brood_subprocess_opts *opts, int fd)
+{
+	for (size_t i = 0; i < opts->pass_fds_count; i++)
+		if (opts->pass_fds[i] == fd)
+			return true;
+	return false;
+}
+
+/* For kernels before 5.9. opendir allocates, which we may not. */
+static int close_one_by_one(const struct brood_subprocess_opts *opts)
 {
 	_Alignas(struct entry) char room[2048];
 	int list = open("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -222,25 +234,49 @@ static int mark_one_by_one(void)
 		const struct entry *entry;
 
 		for (long at = 0; at < n; at += entry->length) {
+			int fd;
+
 			entry = (const struct entry *)(const void *)(room + at);
-			if (number_of(entry->name) > 2)
-				fcntl(number_of(entry->name), F_SETFD, FD_CLOEXEC);
+			fd = number_of(entry->name);
+			if (fd > 2 && fd != list && !is_passed(opts, fd))
+				syscall(SYS_close, fd);
 		}
 	}
-	return n < 0 ? -errno : 0;
+	n = n < 0 ? -errno : 0;
+	syscall(SYS_close, list);
+	return (int)n;
+}
+
+/* The smallest that is passed, from there on; INT_MAX = none. */
+static int next_passed(const struct brood_subprocess_opts *opts, int from)
+{
+	int next = INT_MAX;
+
+	for (size_t i = 0; i < opts->pass_fds_count; i++)
+		if (opts->pass_fds[i] >= from && opts->pass_fds[i] < next)
+			next = opts->pass_fds[i];
+	return next;
+}
+
+static int close_others(const struct brood_subprocess_opts *opts)
+{
+	for (int from = 3, passed = 3; passed < INT_MAX; from = passed + 1) {
+		passed = next_passed(opts, from);
+		if (passed > from &&
+		    close_range((unsigned int)from, (unsigned int)passed - 1, 0))
+			return close_one_by_one(opts);
+	}
+	return 0;
 }
 
 static int descriptors(struct brood__spawn *spawn)
 {
 	const struct brood_subprocess_opts *opts = spawn->opts;
-	int r = 0;
 
-	if (!opts->keep_fds && close_range(3, ~0u, CLOSE_RANGE_CLOEXEC))
-		r = mark_one_by_one();
-	for (size_t i = 0; r == 0 && i < opts->pass_fds_count; i++)
+	for (size_t i = 0; i < opts->pass_fds_count; i++)
 		if (fcntl(opts->pass_fds[i], F_SETFD, 0))
-			r = -errno;
-	return r;
+			return -errno;
+	return opts->keep_fds ? 0 : close_others(opts);
 }
 
 /* The first error that tells more than that there is no such file. */
