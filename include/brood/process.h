@@ -175,8 +175,9 @@ BROOD_API int brood_process_signal(struct brood_process *process, int signal);
  *
  * 0, also when it has ended already, which leaves its children alone; the first error if some
  * could not be signalled (-EPERM); -EMFILE, -ENFILE, -ENOMEM (nobody gets the signal); -ENOSYS
- * where /proc does not tell children; -ECHILD, -EINVAL. Blocks for as long as it takes to stop
- * them, O(tree). If the caller is killed meanwhile, some may stay stopped.
+ * (nobody either) where /proc does not tell children, or is of another pid namespace; -ECHILD,
+ * -EINVAL. Blocks for as long as it takes to stop them, O(tree). If the caller is killed meanwhile,
+ * some may stay stopped.
  */
 BROOD_API int brood_process_kill_tree(struct brood_process *process, int signal);
 

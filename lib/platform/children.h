@@ -34,6 +34,9 @@ void brood__fds_close_others(int *keep, size_t n);
 
 /* ---- proc.c ---- */
 
+/* Whether its numbers are those of our pid namespace; else it tells of other processes. */
+bool brood__proc_is_ours(void);
+
 /* The letter of its state in /proc and its parent. 0, -ESRCH, -errno. */
 int brood__proc_stat(pid_t pid, char *state, pid_t *parent);
 /* When it was started, in clock ticks since the boot, or -errno. */

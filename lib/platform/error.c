@@ -13,7 +13,7 @@ static const struct {
 	int error;
 	const char *text;
 } texts[] = {
-	{ EAGAIN, "it would have to wait" },
+	{ EAGAIN, "it would have to wait, or there may be no more processes" },
 	{ EALREADY, "it is there already" },
 	{ EBADF, "not an object of a segment of this process" },
 	{ ECHILD, "not a child of the calling process" },

@@ -12,6 +12,13 @@
 
 #define STAT 512
 
+bool brood__proc_is_ours(void)
+{
+	char self[16] = { 0 };
+
+	return readlink("/proc/self", self, sizeof self - 1) > 0 && atoi(self) == getpid();
+}
+
 /* What stands behind the name, which may hold anything: a state, "S", and the parent's pid. */
 static int read_stat_text(const char *path, char text[STAT], char **behind)
 {

@@ -4,11 +4,14 @@
 #include <errno.h>
 #include <poll.h>
 #include <sched.h>
+#include <signal.h>
+#include <stdio.h>
 #include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "platform/children.h"
 #include "platform/platform.h"
 
 int32_t brood__thread_id(void)
@@ -41,9 +44,34 @@ int brood__pidfd_open(pid_t pid)
 	return fd < 0 ? -errno : fd;
 }
 
+/*
+ * For valgrind, which has no call for it: by the pid that the kernel tells of the descriptor, -1
+ * when it was reaped. Between that and the signal somebody else could get it.
+ */
+static int signal_by_pid(int pidfd, int signal)
+{
+	char path[40], line[80];
+	FILE *file;
+	int pid = 0;
+
+	snprintf(path, sizeof path, "/proc/self/fdinfo/%d", pidfd);
+	file = fopen(path, "re");
+	while (file && pid == 0 && fgets(line, sizeof line, file))
+		sscanf(line, "Pid: %d", &pid);
+	if (file)
+		fclose(file);
+	if (pid == -1)
+		return -ESRCH;
+	if (pid <= 0 || !brood__proc_is_ours())
+		return -ENOSYS;
+	return kill(pid, signal) ? -errno : 0;
+}
+
 int brood__pidfd_signal(int pidfd, int signal)
 {
-	return pidfd_send_signal(pidfd, signal, NULL, 0) ? -errno : 0;
+	if (pidfd_send_signal(pidfd, signal, NULL, 0) == 0)
+		return 0;
+	return errno == ENOSYS ? signal_by_pid(pidfd, signal) : -errno;
 }
 
 int brood__pidfd_wait(int pidfd, int64_t deadline)

@@ -195,7 +195,7 @@ int brood__tree_signal(pid_t pid, int pidfd, int signal, void (*also)(void *), v
 
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
 	if (r == 0)
-		r = freeze(&tree);
+		r = brood__proc_is_ours() ? freeze(&tree) : -ENOSYS;
 	if (r == 0)
 		r = signal_all(&tree, signal);
 	if (also)
