@@ -16,8 +16,9 @@
  * ("worker died: signal 9, pid 1234"), or, with the option `retries`, that chunk is run again,
  * from its beginning. The worker is replaced at once. Other tasks do not notice. A member that
  * dies while its tasks are open: those not begun are dropped. A keeper process, a child of the
- * creator, starts the workers and buries them; if it is killed, its workers die with it, and
- * whoever next waits for the pool or submits to it starts another. The creator's end ends the
+ * creator, starts the workers and buries them; if it is killed, or sent SIGTERM by anybody but the
+ * creator, its workers die with it, and whoever next waits for the pool or submits to it starts
+ * another. The creator's end ends the
  * pool: at its normal end the pool is terminated; if it is killed, the keeper notices and leaves
  * nothing behind.
  *

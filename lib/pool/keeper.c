@@ -13,8 +13,8 @@
  * (K6).
  *
  * Who starts a keeper has it as a daemon child. At the normal end of the creator it gets SIGTERM,
- * terminates the pool and frees it. At the normal end of another process that started it, it
- * leaves its seat, and who needs the pool starts another.
+ * terminates the pool and frees it. At the normal end of another process that started it, and at a
+ * SIGTERM from elsewhere, it leaves its seat, and who needs the pool starts another.
  */
 #include <poll.h>
 #include <pthread.h>
@@ -53,7 +53,8 @@ struct keeper {
 	struct sigaction actions[NSIG];
 };
 
-static volatile sig_atomic_t asked_to_end;
+static volatile sig_atomic_t asked_to_end, asked_to_leave;
+static pid_t obeyed;	/* the creator, if it started us; -1 */
 
 /* ---- of the process that starts keepers ---- */
 
@@ -199,10 +200,14 @@ void brood__keeper_ring(struct brood_pool *pool)
 
 /* ---- signals ---- */
 
-static void on_signal(int signal)
+/* The exit rule's comes from the creator. Any other, say to the whole group, is as good as a kill. */
+static void on_signal(int signal, siginfo_t *info, void *context)
 {
-	if (signal == SIGTERM)
+	(void)context;
+	if (signal == SIGTERM && info->si_pid == obeyed)
 		asked_to_end = 1;
+	else if (signal == SIGTERM)
+		asked_to_leave = 1;
 }
 
 static void take_signals(struct keeper *keeper)
@@ -223,7 +228,8 @@ static void take_signals(struct keeper *keeper)
 	sigaction(SIGCHLD, &action, NULL);
 	action.sa_handler = SIG_IGN;
 	sigaction(SIGINT, &action, NULL);
-	action.sa_handler = on_signal;
+	action.sa_sigaction = on_signal;
+	action.sa_flags = SA_SIGINFO;
 	sigaction(SIGUSR1, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);
 }
@@ -588,7 +594,7 @@ static bool look(struct keeper *keeper)
 	keeper->wake_at = BROOD__NO_DEADLINE;
 	reap(keeper);
 	bury(keeper);
-	if (asked_to_end && keeper->starter != pool->creator) {
+	if (asked_to_leave && !asked_to_end) {
 		kill_workers(keeper);
 		atomic_store(&pool->keeper, 0);
 		brood__wake_sleepers(&brood__family.members);
@@ -621,7 +627,8 @@ int brood__keeper(void *pool)
 
 	keeper.pool = pool;
 	keeper.starter = getppid();
-	asked_to_end = 0;
+	obeyed = keeper.starter == keeper.pool->creator ? keeper.starter : -1;
+	asked_to_end = asked_to_leave = 0;
 	if (!begin(&keeper))
 		return 0;
 	while (look(&keeper))
