@@ -25,8 +25,10 @@
  *
  * What the program gets: its argument strings, the environment, the current directory and the
  * umask, unless options say otherwise; standard input, output and error as the options say, and no
- * other descriptor but those of pass_fds. No handler; SIGPIPE, SIGXFSZ and the mask of signals as
- * if nobody had touched them; other signals that are ignored here are ignored there.
+ * other descriptor but those of pass_fds: all others are closed in it when the start returns (with
+ * keep_fds, those that are CLOEXEC are so a moment later). No handler; SIGPIPE, SIGXFSZ and the
+ * mask of signals as if nobody had touched them; other signals that are ignored here are ignored
+ * there.
  *
  * The end. Exit codes are 0 to 255, or -N for signal N. A shell makes 128 + N of a signal inside
  * it, 127 of a command that is not there, 126 of one that it may not run. A stopped program has not
@@ -36,7 +38,8 @@
  * code is then known from Linux 6.15 on, and is an error, -ECHILD, before: never a made-up 0.
  *
  * A handle belongs to the process that made it; in a forked child all calls but pid return -ECHILD,
- * and its copies of the handle's descriptors are closed. If the caller is killed at any
+ * and its copies of the handle's descriptors are closed (not so a pidfd, and the file of a `path`,
+ * of a start that another thread was at when it was forked). If the caller is killed at any
  * instruction, the program is not there, or runs on, as programs do; with die_with_parent it is
  * killed. Nothing of it lies in shared memory.
  *
@@ -78,8 +81,9 @@ enum brood_stream_kind {
 	BROOD_STREAM_PATH, /* the file `path`, opened by the caller: input for reading, else
 				* created with 0666 and the umask, and emptied or appended to */
 	BROOD_STREAM_OUTPUT, /* error only: where output goes, in the order of the writes */
-	BROOD_STREAM_PTY, /* output and error: as PIPE, but the program takes it for a terminal,
-				* and so writes line by line; bytes come unchanged */
+	BROOD_STREAM_PTY, /* output and error, each its own: as PIPE, but the program takes it for
+				* a terminal, and so writes line by line; bytes come unchanged.
+				* ioctl(2) of our end sets its window's size */
 	BROOD_STREAM_COPY /* a pipe between the program and `fd`, which communicate moves the
 				* bytes of, in the kernel where that goes; they are not kept. More
 				* may be taken from fd than the program reads. An error of fd ends
@@ -310,14 +314,19 @@ BROOD_API int brood_subprocess_kill_tree(struct brood_subprocess *process, int s
  * is given once, a second call gives empty outputs. Else *result is untouched; look at what was
  * kept with brood_subprocess_kept. A program that does not read its input (EPIPE) is no error, and
  * no SIGPIPE is raised. -EBUSY: another thread communicates, closes or takes a stream. -ENOMEM, and
- * errors of read, write, splice: what was read is kept. -EINVAL: another input than before, or
- * input where standard input is no pipe. -ECHILD.
+ * errors of read, write, splice, of which those of COPY's fd that are told apart above become -EIO
+ * (but -EFBIG, of a file that may not grow): what was read is kept, and another call goes on there.
+ * -EINVAL: another input than before, or input where standard input is no pipe. -ECHILD.
  *
  * In an event loop: watch the pidfd, for one report only (it stays readable, while others may hold
- * the pipes), and brood_subprocess_fd of each pipe, for writing if it is the input. On any event
- * call communicate with a timeout of 0, until it returns something else than -EAGAIN; with
- * until_exit once more when `grace` is over since the pidfd's report. Ask for the descriptors anew
- * each time: those that are done are closed (-EBADF, which poll(2) passes over).
+ * the pipes), and brood_subprocess_fd of each pipe, for writing if it is the input; all of them
+ * level-triggered. On any event call communicate with a timeout of 0, until it returns something
+ * else than -EAGAIN; with until_exit once more when `grace` is over since the pidfd's report. With
+ * `receive` such a call reads each stream once: no more than its pipe holds. Ask for the
+ * descriptors anew each time: those that are done are closed (-EBADF, which poll(2) passes over).
+ * epoll may go on telling of one that is closed, for as long as a process that another thread has
+ * forked or is just starting has a copy: let an event hold a number to look up, not a pointer to
+ * what may be freed.
  */
 BROOD_API int brood_subprocess_communicate(struct brood_subprocess *process, const void *input,
 					   size_t length, struct brood_subprocess_result *result,
@@ -325,7 +334,7 @@ BROOD_API int brood_subprocess_communicate(struct brood_subprocess *process, con
 
 /*
  * What communicate has kept so far: good until the next call of communicate or close. NULL when
- * there is nothing.
+ * there is nothing, or another thread communicates.
  */
 BROOD_API const char *brood_subprocess_kept(struct brood_subprocess *process,
 					    enum brood_which_stream which, size_t *length);
@@ -337,15 +346,18 @@ BROOD_API const char *brood_subprocess_kept(struct brood_subprocess *process,
  * 0: it has ended; with `check`: by exit code 0. -EREMOTEIO: with `check`: by another one, or a
  * signal. -ECHILD: it has ended, and nobody knows how. -ETIMEDOUT, or -EAGAIN with a timeout of 0:
  * the program and all that it had started were killed, as by brood_subprocess_kill_tree, and so was
- * whoever else held its output open and had been started since; *result has what had been read. The
+ * whoever else held its pipes open and had been started since; *result has what had been read. The
  * same with -EFBIG (limit), with what receive returned, and with errors of communicate. Errors of
  * open: it was not run. -EINVAL also for input or capture with streams that contradict them.
  *
- * The timeout is in nanoseconds, as everywhere: brood_ms(500); a negative one is 0. Nothing else
- * ends a run early: who may have to, opens, communicates, and kills from another thread.
+ * The timeout is in nanoseconds, as everywhere: brood_ms(500); a negative one is 0. It does not end
+ * the opening of a FIFO by `path`. Nothing else ends a run early: who may have to, opens,
+ * communicates, and kills from another thread.
  *
  * A program that cannot be killed for a second (it hangs in the kernel) is left, as by close.
- * Without free descriptors only the program itself and its group are killed.
+ * Without free descriptors, or where /proc is absent or of another pid namespace, only the program
+ * itself and its group are killed. Those that it had started become children of process 1, or of
+ * the caller if it is that or a subreaper (prctl(2)): then it has to reap them.
  */
 BROOD_API int brood_subprocess_run(const char *const argv[],
 				   const struct brood_subprocess_opts *opts,

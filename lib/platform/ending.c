@@ -91,20 +91,20 @@ int64_t brood__boot_time(void)
 	return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
 }
 
-#define HELD_MOST 3u
-
 struct held {
-	struct stat files[HELD_MOST];
+	struct stat files[3];
+	bool read[3]; /* theirs is the end for reading */
 	size_t n;
 	int64_t since; /* in clock ticks since the boot */
 };
 
 /* Both ends of a pipe are one file; of a pseudo-terminal the other end is asked for. */
-static void add_held(struct held *held, int fd)
+static void add_held(struct held *held, int fd, bool read)
 {
 	struct stat *file = &held->files[held->n];
 	char name[40];
 
+	held->read[held->n] = read;
 	if (fd >= 0 && (ptsname_r(fd, name, sizeof name) ? fstat(fd, file) : stat(name, file)) == 0)
 		held->n++;
 }
@@ -118,22 +118,23 @@ static bool may_be_held(const char *path)
 	       (strncmp(name, "pipe:", 5) == 0 || strncmp(name, "/dev/pts/", 9) == 0);
 }
 
-static bool is_held(const struct held *held, const char *path)
+/* Which of them; -1. */
+static int which_is_held(const struct held *held, const char *path)
 {
 	struct stat file;
 
 	if (!may_be_held(path) || stat(path, &file))
-		return false;
+		return -1;
 	for (size_t i = 0; i < held->n; i++)
 		if (held->files[i].st_dev == file.st_dev && held->files[i].st_ino == file.st_ino)
-			return true;
-	return false;
+			return (int)i;
+	return -1;
 }
 
-static bool for_writing_and_exec(pid_t pid, const char *fd)
+static bool is_open_for(bool reading, pid_t pid, const char *fd)
 {
 	char path[64];
-	unsigned int flags = O_CLOEXEC;
+	unsigned int flags = O_CLOEXEC, other = reading ? O_WRONLY : O_RDONLY;
 	FILE *file;
 
 	snprintf(path, sizeof path, "/proc/%d/fdinfo/%.16s", pid, fd);
@@ -143,7 +144,7 @@ static bool for_writing_and_exec(pid_t pid, const char *fd)
 	if (fscanf(file, "pos: %*d flags: %o", &flags) != 1)
 		flags = O_CLOEXEC;
 	fclose(file);
-	return !(flags & O_CLOEXEC) && (flags & O_ACCMODE) != O_RDONLY;
+	return !(flags & O_CLOEXEC) && (flags & O_ACCMODE) != other;
 }
 
 static bool holds(const struct held *held, pid_t pid)
@@ -151,13 +152,15 @@ static bool holds(const struct held *held, pid_t pid)
 	const struct dirent *entry;
 	char path[64];
 	bool found = false;
+	int which;
 	DIR *list;
 
 	snprintf(path, sizeof path, "/proc/%d/fd", pid);
 	list = opendir(path);
 	while (list && !found && (entry = readdir(list)) != NULL) {
 		snprintf(path, sizeof path, "/proc/%d/fd/%.16s", pid, entry->d_name);
-		found = is_held(held, path) && for_writing_and_exec(pid, entry->d_name);
+		which = which_is_held(held, path);
+		found = which >= 0 && is_open_for(held->read[which], pid, entry->d_name);
 	}
 	if (list)
 		closedir(list);
@@ -176,16 +179,16 @@ static bool kill_if_holder(const struct held *held, pid_t pid)
 	return killed;
 }
 
-int brood__kill_holders(const int *fds, size_t n, int64_t since)
+int brood__kill_holders(const int fds[3], int64_t since)
 {
 	struct held held = { .since = since / (1000000000 / sysconf(_SC_CLK_TCK)) };
 	const struct dirent *entry;
 	int killed = 0;
 	DIR *list;
 
-	for (size_t i = 0; i < n && held.n < HELD_MOST; i++)
-		add_held(&held, fds[i]);
-	list = held.n ? opendir("/proc") : NULL;
+	for (int i = 0; i < 3; i++)
+		add_held(&held, fds[i], i == 0);
+	list = held.n && brood__proc_is_ours() ? opendir("/proc") : NULL;
 	while (list && (entry = readdir(list)) != NULL) {
 		pid_t pid = atoi(entry->d_name);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A write to a program that reads no more brings SIGPIPE to the thread, which the user has no part
- * in. So it is blocked around the write, and taken off if it has come. One that was pending before
- * stays.
+ * A write to a program that reads no more brings SIGPIPE to the thread, and one to a file that is as
+ * large as it may be, SIGXFSZ; the user has no part in them. So they are blocked around the write,
+ * and taken off if one has come. One that was pending before stays.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -11,30 +11,30 @@
 
 #include "platform/spawn.h"
 
-static void only_sigpipe(sigset_t *set)
-{
-	sigemptyset(set);
-	sigaddset(set, SIGPIPE);
-}
+static const int ours[] = { SIGPIPE, SIGXFSZ };
 
 void brood__sigpipe_off(struct brood__sigpipe *before)
 {
 	sigset_t set, pending;
 
-	only_sigpipe(&set);
+	sigemptyset(&set);
+	for (int i = 0; i < 2; i++)
+		sigaddset(&set, ours[i]);
 	pthread_sigmask(SIG_BLOCK, &set, &before->mask);
-	before->pending = sigismember(&before->mask, SIGPIPE) && sigpending(&pending) == 0 &&
-			  sigismember(&pending, SIGPIPE);
+	if (sigpending(&pending))
+		sigemptyset(&pending);
+	sigemptyset(&before->may_come);
+	for (int i = 0; i < 2; i++)
+		if (!sigismember(&before->mask, ours[i]) || !sigismember(&pending, ours[i]))
+			sigaddset(&before->may_come, ours[i]);
 }
 
 /* What was sent to the whole process is not ours to take: the thread's own comes first. */
 void brood__sigpipe_on(const struct brood__sigpipe *before, bool came)
 {
 	static const struct timespec at_once;
-	sigset_t set;
 
-	only_sigpipe(&set);
-	while (came && !before->pending && sigtimedwait(&set, NULL, &at_once) < 0 && errno == EINTR)
+	while (came && sigtimedwait(&before->may_come, NULL, &at_once) < 0 && errno == EINTR)
 		;
 	pthread_sigmask(SIG_SETMASK, &before->mask, NULL);
 }

@@ -43,21 +43,21 @@ void brood__set_dumpable(int dumpable);
 
 /*
  * SIGKILL to all processes but the caller that were started at CLOCK_BOOTTIME `since`, in
- * nanoseconds, or later, and have one of the files behind fds[n] open for writing and not marked
- * CLOEXEC: those who have it from the program that it was made for. Descriptors below 0 are left
- * out. How many.
+ * nanoseconds, or later, and have the other side of one of our ends open and not marked CLOEXEC:
+ * those who have it from the program that it was made for. fds: its input, output and error; those
+ * below 0 are left out. How many.
  */
-int brood__kill_holders(const int *fds, size_t n, int64_t since);
+int brood__kill_holders(const int fds[3], int64_t since);
 int64_t brood__boot_time(void); /* CLOCK_BOOTTIME, nanoseconds */
 
 /* ---- sigpipe.c ---- */
 
 struct brood__sigpipe {
 	sigset_t mask;
-	bool pending;
+	sigset_t may_come; /* were not pending before */
 };
 
-/* Around a write, in the same thread: it brings no SIGPIPE. came: it failed by EPIPE. */
+/* Around a write, in the same thread: it brings no SIGPIPE, nor SIGXFSZ. came: one may have come. */
 void brood__sigpipe_off(struct brood__sigpipe *before);
 void brood__sigpipe_on(const struct brood__sigpipe *before, bool came);
 

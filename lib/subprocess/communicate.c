@@ -86,11 +86,14 @@ int brood_subprocess_communicate(struct brood_subprocess *process, const void *i
 const char *brood_subprocess_kept(struct brood_subprocess *process, enum brood_which_stream which,
 				  size_t *length)
 {
+	const char *bytes;
 	size_t n;
 
 	if (length)
 		*length = 0;
-	if (!process || which < BROOD_STDOUT || which > BROOD_STDERR)
+	if (!process || which < BROOD_STDOUT || which > BROOD_STDERR || !brood__claim(process))
 		return NULL;
-	return brood__kept_bytes(process, (int)which, length ? length : &n);
+	bytes = brood__kept_bytes(process, (int)which, length ? length : &n);
+	brood__unclaim(process);
+	return bytes;
 }

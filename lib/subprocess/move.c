@@ -30,6 +30,14 @@ static void end(const struct way *way)
 	brood__stream_close(way->process, way->which);
 }
 
+/* What communicate says of itself must not come from a descriptor: of a lost connection, say. */
+static int told(int error)
+{
+	return error == ETIMEDOUT || error == EBUSY || error == ECHILD || error == EREMOTEIO
+		       ? -EIO
+		       : -error;
+}
+
 /* A program that reads no more is the end of its input; of another target it is an error. */
 static int failed(const struct way *way, int error)
 {
@@ -43,7 +51,7 @@ static int failed(const struct way *way, int error)
 		end(way);
 		return 0;
 	}
-	return -error;
+	return told(error);
 }
 
 static int by_splice(const struct way *way)
@@ -73,7 +81,7 @@ static int fill(const struct way *way)
 	if (room < 0)
 		return -ENOMEM;
 	if (n < 0)
-		return errno == EINTR || errno == EAGAIN ? 0 : -errno;
+		return errno == EINTR || errno == EAGAIN ? 0 : told(errno);
 	stream->length = (size_t)n;
 	stream->wait_target = n > 0;
 	if (n == 0)

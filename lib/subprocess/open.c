@@ -33,6 +33,15 @@ static struct brood_subprocess *make_handle(const char *const argv[],
 	return process;
 }
 
+static bool has_no_id(const struct brood_subprocess_opts *opts)
+{
+	for (size_t i = 0; i < opts->groups_count; i++)
+		if (opts->groups[i] == (gid_t)-1)
+			return true;
+	return (opts->user && *opts->user == (uid_t)-1) ||
+	       (opts->group && *opts->group == (gid_t)-1);
+}
+
 /* What is wrong with them, or NULL. */
 static const char *nonsense(const char *const argv[], const struct brood_subprocess_opts *opts)
 {
@@ -41,8 +50,10 @@ static const char *nonsense(const char *const argv[], const struct brood_subproc
 	if ((opts->groups_count && !opts->groups) || (opts->limits_count && !opts->limits) ||
 	    (opts->cpus_count && !opts->cpus) || (opts->pass_fds_count && !opts->pass_fds))
 		return "a count without its array";
-	if ((opts->user && *opts->user == (uid_t)-1) || (opts->group && *opts->group == (gid_t)-1))
+	if (has_no_id(opts))
 		return "an id of -1";
+	if (opts->umask && *opts->umask & ~(mode_t)0777)
+		return "a umask above 0777";
 	if (opts->join_group < 0 || (opts->join_group && (opts->own_group || opts->new_session)))
 		return "join_group is negative, or beside own_group or new_session";
 	if (opts->overflow > BROOD_OVERFLOW_TAIL)

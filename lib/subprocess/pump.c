@@ -30,6 +30,11 @@ static void enlarge(struct brood__stream *stream)
 
 /* ---- a step of each kind ---- */
 
+static bool is_over(int64_t deadline)
+{
+	return deadline != BROOD__NO_DEADLINE && brood_now() >= deadline;
+}
+
 static int step_input(struct brood_subprocess *process)
 {
 	struct brood__stream *stream = &process->streams[BROOD_STDIN];
@@ -86,8 +91,11 @@ static int step_output(struct brood_subprocess *process, int which)
 	bool more = true;
 	int r = 0;
 
-	for (int i = 0; r == 0 && more && i < READS_A_STEP; i++)
+	for (int i = 0; r == 0 && more && i < READS_A_STEP; i++) {
 		r = read_once(process, which, &more);
+		if (process->opts.receive && is_over(process->deadline))
+			break; /* it may have taken its time */
+	}
 	return r;
 }
 
@@ -102,7 +110,8 @@ static int step(struct brood_subprocess *process, int which)
 	brood__sigpipe_off(&before);
 	process->broken = false;
 	r = copies ? brood__move(process, which) : step_input(process);
-	brood__sigpipe_on(&before, process->broken);
+	/* SIGXFSZ may come with a part that was moved all the same. */
+	brood__sigpipe_on(&before, process->broken || which != BROOD_STDIN);
 	return r;
 }
 
@@ -183,11 +192,6 @@ static int64_t until(const struct brood_subprocess *process, int64_t deadline)
 	return process->grace_end && !process->finishing && process->grace_end < deadline
 		       ? process->grace_end
 		       : deadline;
-}
-
-static bool is_over(int64_t deadline)
-{
-	return deadline != BROOD__NO_DEADLINE && brood_now() >= deadline;
 }
 
 static int turn(struct brood_subprocess *process, int64_t deadline)
@@ -271,21 +275,28 @@ int brood__pump(struct brood_subprocess *process, int64_t deadline)
 	return r;
 }
 
+/* Our end for writing tells when nobody can read. */
+static bool is_open(const struct brood__stream *stream, int wait_ms)
+{
+	struct pollfd fd = { .fd = stream->ours };
+
+	return stream->ours >= 0 && poll(&fd, 1, wait_ms) == 0;
+}
+
 bool brood__pump_rest(struct brood_subprocess *process, int wait_ms)
 {
-	bool more, open = false;
+	bool more, open = is_open(&process->streams[BROOD_STDIN], wait_ms);
 
 	set_goals(process);
 	for (int i = 1; i < 3; i++) {
 		struct brood__stream *stream = &process->streams[i];
-		struct pollfd fd = { .fd = stream->ours };
 
 		for (more = !process->opts.receive && !stream->over &&
 			    stream->kind != BROOD_STREAM_COPY;
 		     more && stream->ours >= 0 && stream->total < stream->goal;)
 			if (read_once(process, i, &more))
 				break;
-		open = open || (stream->ours >= 0 && poll(&fd, 1, wait_ms) == 0);
+		open = open || is_open(stream, wait_ms);
 	}
 	return open;
 }

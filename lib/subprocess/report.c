@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What went wrong, in words. */
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +21,16 @@ static const char *const at[] = {
 
 #define NUMBER 24
 
+static const char *first_closed(const struct brood_subprocess_opts *opts, char number[NUMBER])
+{
+	for (size_t i = 0; i < opts->pass_fds_count; i++)
+		if (fcntl(opts->pass_fds[i], F_GETFD) < 0) {
+			snprintf(number, NUMBER, "descriptor %d", opts->pass_fds[i]);
+			return number;
+		}
+	return NULL;
+}
+
 /* The name that matters at that step, or a number. */
 static const char *name_at(uint32_t step, const struct brood_subprocess_opts *opts,
 			   char number[NUMBER])
@@ -31,6 +42,8 @@ static const char *name_at(uint32_t step, const struct brood_subprocess_opts *op
 
 	if (step == BROOD_STEP_CWD)
 		return opts->cwd;
+	if (step == BROOD_STEP_PASS_FDS)
+		return first_closed(opts, number);
 	if (!stream || (stream->kind != BROOD_STREAM_PATH && stream->kind != BROOD_STREAM_FD &&
 			stream->kind != BROOD_STREAM_COPY))
 		return NULL;

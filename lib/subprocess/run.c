@@ -2,7 +2,7 @@
 /*
  * Running a program to its end, or to ours: what is not done in time, or says too much, is killed
  * with all that it has started. Those of them whose parent had ended are nobody's children any
- * more; who of them has the output still open is found by that (brood__kill_holders), for it is the
+ * more; who of them has a stream still open is found by that (brood__kill_holders), for it is the
  * one that would have kept us waiting.
  */
 #include <errno.h>
@@ -56,9 +56,11 @@ static void kill_all(struct brood_subprocess *process)
 	while (brood__pidfd_wait(process->pidfd, until) == -EINTR)
 		;
 	for (int i = 0; brood__pump_rest(process, GO_IN_MS) && i < HOLDER_ROUNDS; i++) {
-		int fds[] = { process->streams[1].ours, process->streams[2].ours };
+		int fds[3];
 
-		if (brood__kill_holders(fds, 2, process->boot_time) == 0)
+		for (int which = 0; which < 3; which++)
+			fds[which] = process->streams[which].ours;
+		if (brood__kill_holders(fds, process->boot_time) == 0)
 			break;
 	}
 	brood__program_wait(process, until);
@@ -102,7 +104,7 @@ static void say(const struct run *run, int r, const struct brood_subprocess *pro
 	else if (r == -ETIMEDOUT || r == -EAGAIN)
 		brood__report_run(error, step, r, args, shell, "timed out after %g seconds.",
 				  seconds(run));
-	else if (r == -EFBIG)
+	else if (r == -EFBIG && (process->streams[1].over || process->streams[2].over))
 		brood__report_run(error, step, r, args, shell, "wrote more than %zu bytes.",
 				  run->opts.limit);
 	else if (r == -ECHILD)

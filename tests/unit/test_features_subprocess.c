@@ -315,7 +315,9 @@ START_TEST(user_group_extra_groups_umask)
 	user = (uid_t)-1;
 	fails(BROOD_ARGS("true"), OPTS(.user = &user), EINVAL, BROOD_STEP_OPTIONS);
 	fails(BROOD_ARGS("true"), OPTS(.group = &user), EINVAL, BROOD_STEP_OPTIONS);
-	fails(BROOD_ARGS("true"), OPTS(.groups = &user, .groups_count = 1), EINVAL, BROOD_STEP_IDS);
+	fails(BROOD_ARGS("true"), OPTS(.groups = &user, .groups_count = 1), EINVAL,
+	      BROOD_STEP_OPTIONS);
+	fails(BROOD_ARGS("true"), OPTS(.umask = &(mode_t){ 01022 }), EINVAL, BROOD_STEP_OPTIONS);
 }
 END_TEST
 

@@ -175,15 +175,21 @@ START_TEST(two_threads)
 	ck_assert_int_eq(pipe2(held, O_CLOEXEC), 0);
 	process = opened(BROOD_ARGS("cat"),
 			 OPTS(.in = { .kind = BROOD_STREAM_FD, .fd = held[0] }, .out = PIPE));
+	ck_assert_int_eq(write(held[1], "x", 1), 1);
+	while (!brood_subprocess_kept(process, BROOD_STDOUT, NULL))
+		ck_assert_int_eq(brood_subprocess_communicate(process, NULL, 0, NULL, brood_ms(1)),
+				 -ETIMEDOUT);
 	ck_assert_int_eq(pthread_create(&thread, NULL, communicate, process), 0);
 	while (!atomic_load(&second_thread))
 		usleep(100);
 	ck_assert(until_asleep(atomic_load(&second_thread)));
+	ck_assert_ptr_null(brood_subprocess_kept(process, BROOD_STDOUT, NULL));
 	ck_assert_int_eq(brood_subprocess_communicate(process, NULL, 0, NULL, LONG), -EBUSY);
 	ck_assert_int_eq(brood_subprocess_wait(process, NULL, brood_ms(5)), -ETIMEDOUT);
 	close_pipe(held);
 	pthread_join(thread, &r);
 	ck_assert_int_eq((intptr_t)r, 0);
+	ck_assert_mem_eq(brood_subprocess_kept(process, BROOD_STDOUT, NULL), "x", 1);
 	ends(process, 0);
 }
 END_TEST

@@ -272,6 +272,24 @@ START_TEST(target_that_nobody_reads)
 }
 END_TEST
 
+/* By splice, and by hand. */
+START_TEST(file_that_may_not_grow)
+{
+	struct brood_subprocess_opts opts = { .out = COPY(open_file("full", _i ? O_APPEND : 0)) };
+	struct brood_subprocess_result result;
+
+	signal(SIGXFSZ, count);
+	setrlimit(RLIMIT_FSIZE, &(struct rlimit){ 100000, 100000 });
+	ck_assert_int_eq(brood_subprocess_run(BROOD_ARGS("yes"), &opts, &result, LONG), -EFBIG);
+	ck_assert_uint_eq(result.error.step, BROOD_STEP_COMMUNICATE);
+	ck_assert_uint_eq(result.output_total, 100000);
+	ck_assert_int_eq(handled, 0);
+	signal(SIGXFSZ, SIG_DFL);
+	brood_subprocess_result_free(&result);
+	close(opts.out.fd);
+}
+END_TEST
+
 /* The program has enough, be its source a file or one that never says anything. */
 START_TEST(source_that_the_program_does_not_read)
 {
@@ -322,6 +340,7 @@ static int cases(void)
 	tcase_add_loop_test(tests, to_a_slow_reader, 0, SORTS);
 	tcase_add_loop_test(tests, from_a_slow_writer, 0, 2);
 	tcase_add_loop_test(tests, target_that_nobody_reads, 0, 3);
+	tcase_add_loop_test(tests, file_that_may_not_grow, 0, 2);
 	tcase_add_test(tests, source_that_the_program_does_not_read);
 	tcase_add_test(tests, user_s_descriptor_stays_open_and_unchanged);
 	return run_cases("subprocess_copy", tests, NULL);

@@ -340,6 +340,35 @@ START_TEST(time_out_between_lines)
 }
 END_TEST
 
+static int receive_late(void *argument, enum brood_which_stream which, const char *data,
+			size_t length)
+{
+	(void)which, (void)data, (void)length;
+	++*(int *)argument;
+	usleep(30000);
+	return 0;
+}
+
+/* There is always more; each stream is given once behind the end of the time, at most. */
+START_TEST(time_out_between_chunks)
+{
+	int count = 0;
+	struct brood_subprocess *process =
+		opened(BROOD_ARGS("tee", "/dev/fd/2"),
+		       OPTS(.in = { .kind = BROOD_STREAM_PATH, .path = "/dev/zero" }, .out = PIPE,
+			    .err = PIPE, .receive = receive_late, .receive_argument = &count));
+
+	for (int i = 1; i <= 3; i++) {
+		ck_assert_int_eq(brood_subprocess_communicate(process, NULL, 0, NULL, brood_ms(20)),
+				 -ETIMEDOUT);
+		ck_assert_int_eq(brood_subprocess_communicate(process, NULL, 0, NULL, 0), -EAGAIN);
+		ck_assert_int_le(count, 4 * i);
+	}
+	ck_assert_int_gt(count, 0);
+	kill_and_close(process);
+}
+END_TEST
+
 static int cases(void)
 {
 	TCase *limited = new_case("limits", begin_without_arena);
@@ -355,6 +384,7 @@ static int cases(void)
 	tcase_add_test(received, long_lines);
 	tcase_add_test(received, line_that_comes_in_parts);
 	tcase_add_test(received, time_out_between_lines);
+	tcase_add_test(received, time_out_between_chunks);
 	return run_cases("subprocess_limits", limited, received, NULL);
 }
 

@@ -153,6 +153,8 @@ END_TEST
 
 /* ---- all of it is killed ---- */
 
+static char much[1 << 20];
+
 static const struct {
 	const char *command;
 	struct brood_subprocess_opts opts;
@@ -171,6 +173,8 @@ static const struct {
 	  { .out = { .kind = BROOD_STREAM_PTY }, .err = { .kind = BROOD_STREAM_OUTPUT } } },
 	{ "sleep 1000 >/dev/null & echo part", { .capture = true } },
 	{ "kill -STOP $$ & echo part; wait; sleep 1000", { .capture = true } },
+	{ "exec 9<&0; (sleep 1000 >/dev/null 2>&1 &) & echo part",
+	  { .capture = true, .input = much, .input_length = sizeof much } },
 };
 
 /* None of them holds `held` any more: so none lives. */
