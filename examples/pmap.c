@@ -9,15 +9,17 @@
  *	reader --(queue of lines)--> dispatcher --(pool)--> workers --(queue of buffers)--> dispatcher
  *
  * The first process does nothing but watch over all others: a tree of processes that it can kill as
- * a whole. Its child, the dispatcher, takes lines from the reader and makes each a task of the pool,
- * at most WINDOW at a time that are not printed yet, and none while outputs of HELD_MAX bytes wait
- * for their turn; so any number of lines takes the same memory. A worker runs one command, and
- * gives its outputs back in one buffer, of whatever size, by a queue of references.
+ * a whole. Its child, the dispatcher, takes lines from the reader and makes each a task of the
+ * pool: at most WINDOW that are not printed yet, no more than the workers will begin next, and none
+ * while outputs of HELD_MAX bytes wait for their turn; so any number of lines takes the same
+ * memory, but for what a few commands print. A worker runs one command, and gives its outputs back
+ * in one buffer, of whatever size, by a queue of references.
  *
- * Who may be killed. A worker: its command dies with it, its buffer is freed, the pool answers for
- * it that it died, and puts another in its place. The reader: what it had read is done, and the exit
- * status says that it was not all. The pool's keeper: its workers die with it, and come back with
- * another. The dispatcher or the first process: all commands end; what those had started goes on.
+ * Who may be killed. A worker: its command dies with it (not what that has started), its buffer is
+ * freed, the pool answers for it that it died, and puts another in its place. The reader: what it
+ * had read is done, and the exit status says that it was not all. The pool's keeper: its workers
+ * die with it, and come back with another. The dispatcher or the first process: all commands end;
+ * what those had started goes on.
  *
  * Where to read on: pmap_dispatch.c has the dispatcher, pmap_work.c the reader and the workers.
  */
@@ -27,6 +29,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "pmap.h"
@@ -62,6 +65,8 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	switch (key) {
 	case 'j':
 		settings.workers = (unsigned int)number(arg, 1, WORKERS_MAX, state);
+		if (arg[strspn(arg, "0123456789")])
+			argp_error(state, "%s: not a whole number", arg);
 		return 0;
 	case 't':
 		settings.limit = brood_us((int64_t)(1e6 * number(arg, 1e-3, 1e9, state)));
@@ -101,15 +106,16 @@ static void keep_standard_streams(void)
 	close(fd);
 }
 
-/* SIGCHLD, or what shall end us, unless we were started to ignore it. */
+/* SIGCHLD, the dispatcher's, and what shall end us, unless we were started to ignore it. */
 static void block_signals(sigset_t *signals)
 {
-	static const int ends[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT };
+	static const int ends[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE };
 	struct sigaction action;
 
 	sigemptyset(signals);
 	signal(SIGCHLD, SIG_DFL);
 	sigaddset(signals, SIGCHLD);
+	sigaddset(signals, END_WITH_ERROR);
 	for (size_t i = 0; i < sizeof(ends) / sizeof(*ends); i++)
 		if (sigaction(ends[i], NULL, &action) == 0 && action.sa_handler != SIG_IGN)
 			sigaddset(signals, ends[i]);
@@ -153,6 +159,8 @@ int main(int argc, char **argv)
 		sigwait(&signals, &received);
 	if (received != SIGCHLD) {
 		kill_all(dispatcher);
+		if (received == END_WITH_ERROR)
+			return ERROR;
 		end_by(received);
 	}
 	brood_process_exit_code(dispatcher, &code);

@@ -24,6 +24,9 @@ struct settings {
 
 extern struct settings settings;
 extern sigset_t mask; /* of signals, as we were started with */
+
+#define END_WITH_ERROR SIGUSR1 /* to the first process: kill all, the exit status is ERROR */
+
 extern struct brood_queue *lines, *answers;
 
 enum problem { FINE, HAS_NUL, TOO_LONG };

@@ -45,15 +45,22 @@ static bool ended; /* there are no more lines */
 static int output_error; /* errno of standard output */
 static bool bar_shown;
 static FILE *failures; /* what is told at the end */
+static int list_error; /* errno of that */
+static unsigned int workers;
+static bool pipe_ends_us; /* as other programs, by SIGPIPE */
 
 static struct job *job_of(uint64_t number)
 {
 	return &jobs[number % WINDOW];
 }
 
-static bool is_room(void)
+/* What is begun may be printed late: no more of it than keeps the workers busy. */
+static bool is_room(struct brood_pool *pool)
 {
-	return !ended && next - first < WINDOW && held < HELD_MAX;
+	struct brood_pool_info info;
+
+	return !ended && next - first < WINDOW && held < HELD_MAX &&
+	       brood_pool_stat(pool, &info) == 0 && info.queued < workers;
 }
 
 static bool is_over(void)
@@ -91,7 +98,7 @@ static void take_lines(struct brood_pool *pool)
 	static struct line line;
 	ssize_t size;
 
-	while (is_room()) {
+	while (is_room(pool)) {
 		size = brood_queue_get(lines, &line, sizeof(line), 0);
 		if (size >= 0)
 			submit(pool, &line, (size_t)size - LINE_SIZE(0));
@@ -134,7 +141,10 @@ static void hide_bar(void)
 static void note_failure(const struct job *job, const char *how)
 {
 	failed++;
-	fprintf(failures, "  %s: %s\n", how, job->text ? job->text : "");
+	if (!failures && !list_error)
+		failures = tmpfile();
+	if (!failures || fprintf(failures, "  %s: %s\n", how, job->text ? job->text : "") < 0)
+		list_error = list_error ? list_error : errno;
 }
 
 /* Its worker died, in whatever way, or could not answer. */
@@ -183,7 +193,7 @@ static bool finish_first(void)
 	struct job *job = job_of(first);
 
 	if (!job->buffer && job->result) {
-		if (brood_result_wait(job->result, 0))
+		if (brood_result_wait(job->result, 0) == -EAGAIN)
 			return false;
 		take_answers();
 	}
@@ -232,12 +242,12 @@ static void show_bar(void)
 }
 
 /* A reader that was killed has not closed the queue. */
-static void wait_for_something(struct brood_process *reader)
+static void wait_for_something(struct brood_pool *pool, struct brood_process *reader)
 {
 	struct brood_waitable items[3] = { { .kind = BROOD_WAIT_QUEUE, .object = answers } };
 	size_t n = 1;
 
-	if (is_room())
+	if (is_room(pool))
 		items[n++] = (struct brood_waitable){ .kind = BROOD_WAIT_QUEUE, .object = lines };
 	if (first != next)
 		items[n++] = (struct brood_waitable){ .kind = BROOD_WAIT_RESULT,
@@ -247,13 +257,19 @@ static void wait_for_something(struct brood_process *reader)
 }
 
 /* The first process kills us and all that runs, which is ours as long as we live. */
-static void obey_interrupt(void)
+static _Noreturn void end_all(int signal)
 {
-	if (!interrupted)
-		return;
-	kill(getppid(), interrupted);
+	kill(getppid(), signal);
 	for (;;)
 		pause();
+}
+
+static _Noreturn void end_without_output(void)
+{
+	if (output_error == EPIPE && pipe_ends_us)
+		end_all(SIGPIPE);
+	fprintf(stderr, "pmap: standard output: %s\n", strerror(output_error));
+	end_all(END_WITH_ERROR);
 }
 
 static void run_all(struct brood_pool *pool, struct brood_process *reader)
@@ -263,11 +279,14 @@ static void run_all(struct brood_pool *pool, struct brood_process *reader)
 		take_answers();
 		while (first != next && finish_first())
 			;
-		obey_interrupt();
+		if (interrupted)
+			end_all(interrupted);
 		show_bar();
-		if (is_over() || output_error)
+		if (output_error)
+			end_without_output();
+		if (is_over())
 			break;
-		wait_for_something(reader);
+		wait_for_something(pool, reader);
 	}
 	if (bar_shown)
 		fputc('\n', stderr);
@@ -275,24 +294,27 @@ static void run_all(struct brood_pool *pool, struct brood_process *reader)
 
 static void tell_failures(void)
 {
-	int c;
+	char some[4096];
+	size_t n;
 
 	if (failed)
 		fprintf(stderr, "pmap: %llu of %llu failed:\n", (unsigned long long)failed,
 			(unsigned long long)next);
-	rewind(failures);
-	while ((c = getc(failures)) != EOF)
-		putc(c, stderr);
+	if (failures && fflush(failures))
+		list_error = errno;
+	if (failures)
+		rewind(failures);
+	while (failures && (n = fread(some, 1, sizeof(some), failures)) > 0)
+		fwrite(some, 1, n, stderr);
+	if (list_error)
+		fprintf(stderr, "\npmap: not all of them could be listed: %s\n",
+			strerror(list_error));
 }
 
 static int exit_status(struct brood_process *reader)
 {
 	int code = ERROR;
 
-	if (output_error) {
-		fprintf(stderr, "pmap: standard output: %s\n", strerror(output_error));
-		return ERROR;
-	}
 	brood_process_join(reader, BROOD_FOREVER);
 	brood_process_exit_code(reader, &code);
 	if (code) {
@@ -319,16 +341,17 @@ int dispatch(void *unused)
 	(void)unused;
 	if (signal(SIGINT, note_interrupt) == SIG_IGN)
 		signal(SIGINT, SIG_IGN);
+	pipe_ends_us = signal(SIGPIPE, SIG_IGN) != SIG_IGN;
 	sigprocmask(SIG_SETMASK, &mask, NULL);
+	workers = settings.workers ? settings.workers : brood_cpu_count();
 	lines = brood_queue_create(&(struct brood_queue_opts){
 		.slots = LINES, .max_bytes = sizeof(struct line), .producers = 1, .consumers = 1 });
 	answers = brood_queue_create(
 		&(struct brood_queue_opts){ .slots = WINDOW, .max_bytes = BROOD_BUFFER_MESSAGE });
-	failures = tmpfile();
-	if (!lines || !answers || !failures)
+	if (!lines || !answers)
 		return fail("cannot begin");
 	pool = brood_pool_create(&(struct brood_pool_opts){
-		.workers = settings.workers, .open_tasks = WINDOW, .keep_sigint = true });
+		.workers = workers, .open_tasks = WINDOW, .keep_sigint = true });
 	if (!pool)
 		return fail("cannot start workers");
 	measure_input();

@@ -177,12 +177,14 @@ env "$mark" timeout 60 "$pmap" <. >out 2>err
 status=$?
 [ $status -eq 255 ] || fail "status $status"
 
+# What the shells of the lines have started goes too.
 name='output is full'
-echo 'echo x' >in
+printf '%s\n' 'echo x' 'sleep 100; :' >in
 env "$mark" timeout 60 "$pmap" <in >/dev/full 2>err
 status=$?
 [ $status -eq 255 ] || fail "status $status"
 grep -q 'No space' err || fail 'it does not say why'
+until_true nothing_stays || fail 'a process stays'
 
 name='closed streams'
 echo 'echo x' >in
@@ -195,7 +197,10 @@ status=$?
 [ -z "$(cat out err)" ] || fail 'it read something'
 
 name='nobody reads the output'
-yes 'echo x' | head -n 5000 >in
+{
+	yes 'echo x' | head -n 5000
+	echo 'sleep 100; :'
+} >in
 {
 	env --default-signal=PIPE "$mark" timeout 60 "$pmap" <in 2>err
 	echo $? >status
@@ -286,14 +291,38 @@ sort -n out died >all
 seq 300 >wanted
 same all wanted
 
-name='the keeper is killed'
-echo 'touch began; exec sleep 100' >in
-seq -f 'sleep 0.01; echo %g' 50 >>in
-seq 50 >wanted
-start -j 1
-kill -9 "$keeper"
-ends 1
-same out wanted
+for signal in KILL TERM; do
+	name="the keeper gets SIG$signal"
+	echo 'touch began; exec sleep 100' >in
+	seq -f 'sleep 0.01; echo %g' 50 >>in
+	seq 50 >wanted
+	start -j 1
+	kill -$signal "$keeper"
+	ends 1
+	same out wanted
+done
+
+# The first one waits; of the others those go on whose outputs may be held until it ends.
+name='outputs that are held'
+echo 'touch began; until [ -e go ]; do sleep 0.01; done' >in
+seq -f 'head -c 8000000 /dev/zero; touch made%g' 60 >>in
+rm -f out
+mkfifo out
+wc -c <out >count &
+counter=$!
+start -j 2
+many_are_made()
+{
+	[ "$(find . -name 'made*' | wc -l)" -ge 30 ]
+}
+until_true many_are_made || fail 'too few are run'
+sleep 1
+[ "$(find . -name 'made*' | wc -l)" -le 45 ] || fail "$(find . -name 'made*' | wc -l) are run"
+touch go
+ends 0
+wait $counter
+[ "$(cat count)" -eq 480000000 ] || fail 'not all comes'
+rm -f out made* go
 
 name='the reader is killed'
 rm in
