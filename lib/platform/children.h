@@ -34,8 +34,8 @@ void brood__fds_close_others(int *keep, size_t n);
 
 /* ---- proc.c ---- */
 
-/* Whether its numbers are those of our pid namespace; else it tells of other processes. */
-bool brood__proc_is_ours(void);
+/* 0; -ENOSYS: it is absent, or of another pid namespace, and its numbers are others'; -errno. */
+int brood__proc_check(void);
 
 /* The letter of its state in /proc and its parent. 0, -ESRCH, -errno. */
 int brood__proc_stat(pid_t pid, char *state, pid_t *parent);

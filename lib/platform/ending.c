@@ -188,7 +188,7 @@ int brood__kill_holders(const int fds[3], int64_t since)
 
 	for (int i = 0; i < 3; i++)
 		add_held(&held, fds[i], i == 0);
-	list = held.n && brood__proc_is_ours() ? opendir("/proc") : NULL;
+	list = held.n && brood__proc_check() == 0 ? opendir("/proc") : NULL;
 	while (list && (entry = readdir(list)) != NULL) {
 		pid_t pid = atoi(entry->d_name);
 

@@ -12,11 +12,13 @@
 
 #define STAT 512
 
-bool brood__proc_is_ours(void)
+int brood__proc_check(void)
 {
 	char self[16] = { 0 };
 
-	return readlink("/proc/self", self, sizeof self - 1) > 0 && atoi(self) == getpid();
+	if (readlink("/proc/self", self, sizeof self - 1) < 0)
+		return errno == ENOENT ? -ENOSYS : -errno;
+	return atoi(self) == getpid() ? 0 : -ENOSYS;
 }
 
 /* What stands behind the name, which may hold anything: a state, "S", and the parent's pid. */

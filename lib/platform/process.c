@@ -62,7 +62,7 @@ static int signal_by_pid(int pidfd, int signal)
 		fclose(file);
 	if (pid == -1)
 		return -ESRCH;
-	if (pid <= 0 || !brood__proc_is_ours())
+	if (pid <= 0 || brood__proc_check())
 		return -ENOSYS;
 	return kill(pid, signal) ? -errno : 0;
 }

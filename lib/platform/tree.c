@@ -195,7 +195,9 @@ int brood__tree_signal(pid_t pid, int pidfd, int signal, void (*also)(void *), v
 
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
 	if (r == 0)
-		r = brood__proc_is_ours() ? freeze(&tree) : -ENOSYS;
+		r = brood__proc_check();
+	if (r == 0)
+		r = freeze(&tree);
 	if (r == 0)
 		r = signal_all(&tree, signal);
 	if (also)
