@@ -12,9 +12,10 @@
  * the former keeper's death. A worker that has not yet said that it lives finds that it is late
  * (K6).
  *
- * Who starts a keeper has it as a daemon child. At the normal end of the creator it gets SIGTERM,
- * terminates the pool and frees it. At the normal end of another process that started it, and at a
- * SIGTERM from elsewhere, it leaves its seat, and who needs the pool starts another.
+ * Who starts a keeper has it as a daemon child. At the normal end of the creator it gets END_SIGNAL,
+ * terminates the pool and frees it. At the normal end of another process that started it, it leaves
+ * its seat, and who needs the pool starts another. SIGTERM and SIGINT do nothing here: they may have
+ * gone to the whole group, and the creator be one that survives them.
  */
 #include <poll.h>
 #include <pthread.h>
@@ -34,6 +35,7 @@
 
 #define EARLY_DEATHS 5u		/* of workers, one after another, before any is ready */
 #define BACK_OFF_NS 1000000	/* after the first; twice as long after each */
+#define END_SIGNAL (SIGRTMAX - 1)	/* nobody sends it to a group */
 #define NO_ROOM_NS 5000000	/* until we try again to invite for a chunk that was put back */
 
 struct keeper {
@@ -53,8 +55,7 @@ struct keeper {
 	struct sigaction actions[NSIG];
 };
 
-static volatile sig_atomic_t asked_to_end, asked_to_leave;
-static pid_t obeyed;	/* the creator, if it started us; -1 */
+static volatile sig_atomic_t asked_to_end;
 
 /* ---- of the process that starts keepers ---- */
 
@@ -160,11 +161,14 @@ int brood__keeper_ensure(struct brood_pool *pool)
 	if (!own)
 		return -ENOMEM;
 	own->serial = pool->serial;
-	own->process = brood_process_start_opts(brood__keeper, pool, &opts);
-	if (!own->process) {
-		error = errno;
+	own->process = brood_process_create(brood__keeper, pool, &opts);
+	if (own->process)
+		own->process->end_signal = END_SIGNAL;
+	error = own->process ? brood_process_launch(own->process) : -errno;
+	if (error) {
+		brood_process_free(own->process);
 		free(own);
-		return -error;
+		return error;
 	}
 	add(own);
 	return 1;
@@ -200,14 +204,10 @@ void brood__keeper_ring(struct brood_pool *pool)
 
 /* ---- signals ---- */
 
-/* The exit rule's comes from the creator. Any other, say to the whole group, is as good as a kill. */
-static void on_signal(int signal, siginfo_t *info, void *context)
+static void on_signal(int signal)
 {
-	(void)context;
-	if (signal == SIGTERM && info->si_pid == obeyed)
+	if (signal == END_SIGNAL)
 		asked_to_end = 1;
-	else if (signal == SIGTERM)
-		asked_to_leave = 1;
 }
 
 static void take_signals(struct keeper *keeper)
@@ -217,7 +217,7 @@ static void take_signals(struct keeper *keeper)
 
 	sigemptyset(&blocked);
 	sigaddset(&blocked, SIGUSR1);
-	sigaddset(&blocked, SIGTERM);
+	sigaddset(&blocked, END_SIGNAL);
 	sigprocmask(SIG_BLOCK, &blocked, &keeper->mask);
 	for (int i = 1; i < NSIG; i++) {
 		if (sigaction(i, NULL, &keeper->actions[i]) ||
@@ -228,10 +228,10 @@ static void take_signals(struct keeper *keeper)
 	sigaction(SIGCHLD, &action, NULL);
 	action.sa_handler = SIG_IGN;
 	sigaction(SIGINT, &action, NULL);
-	action.sa_sigaction = on_signal;
-	action.sa_flags = SA_SIGINFO;
-	sigaction(SIGUSR1, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);
+	action.sa_handler = on_signal;
+	sigaction(SIGUSR1, &action, NULL);
+	sigaction(END_SIGNAL, &action, NULL);
 }
 
 static void give_signals_back(const struct keeper *keeper)
@@ -562,7 +562,7 @@ static bool has_workers(const struct keeper *keeper)
 
 /* ---- */
 
-/* Sleep until something happens; SIGUSR1 and SIGTERM come here only. */
+/* Sleep until something happens; SIGUSR1 and END_SIGNAL come here only. */
 static void sleep_on_all(struct keeper *keeper)
 {
 	struct pollfd fds[BROOD__POOL_WORKERS_MAX + 1];
@@ -579,7 +579,7 @@ static void sleep_on_all(struct keeper *keeper)
 	if (keeper->creator >= 0)
 		fds[n++] = (struct pollfd){ .fd = keeper->creator, .events = POLLIN };
 	sigdelset(&mask, SIGUSR1);
-	sigdelset(&mask, SIGTERM);
+	sigdelset(&mask, END_SIGNAL);
 	if (ppoll(fds, n, keeper->wake_at == BROOD__NO_DEADLINE ? NULL : &time, &mask) > 0 &&
 	    keeper->creator >= 0 && fds[n - 1].revents)
 		keeper->creator_gone = true;
@@ -594,7 +594,7 @@ static bool look(struct keeper *keeper)
 	keeper->wake_at = BROOD__NO_DEADLINE;
 	reap(keeper);
 	bury(keeper);
-	if (asked_to_leave && !asked_to_end) {
+	if (asked_to_end && keeper->starter != pool->creator) {
 		kill_workers(keeper);
 		atomic_store(&pool->keeper, 0);
 		brood__wake_sleepers(&brood__family.members);
@@ -627,8 +627,7 @@ int brood__keeper(void *pool)
 
 	keeper.pool = pool;
 	keeper.starter = getppid();
-	obeyed = keeper.starter == keeper.pool->creator ? keeper.starter : -1;
-	asked_to_end = asked_to_leave = 0;
+	asked_to_end = 0;
 	if (!begin(&keeper))
 		return 0;
 	while (look(&keeper))

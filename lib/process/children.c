@@ -293,9 +293,12 @@ static void terminate_daemons(void)
 {
 	struct brood_process *child;
 
-	while ((child = next_daemon()))
+	while ((child = next_daemon())) {
+		if (child->end_signal)
+			brood__pidfd_signal(child->pidfd, child->end_signal);
 		if (brood__tree_signal(child->pid, child->pidfd, SIGTERM, NULL, NULL))
 			brood__pidfd_signal(child->pidfd, SIGTERM);
+	}
 }
 
 void brood__children_end(void)

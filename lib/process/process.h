@@ -45,6 +45,7 @@ struct brood_process {
 	int gate; /* what the child waits for; -1 once it has been let through */
 	int code;
 	bool terminated; /* by the exit rule */
+	int end_signal; /* what a daemon gets from that rule before SIGTERM; 0 = nothing */
 	bool daemon, die_with_parent, own_group, reset_signals, ignore_sigint;
 	int nice;
 	enum brood_start_method method;
