@@ -260,13 +260,17 @@ static int next_passed(const struct brood_subprocess_opts *opts, int from)
 
 static int close_others(const struct brood_subprocess_opts *opts)
 {
-	for (int from = 3, passed = 3; passed < INT_MAX; from = passed + 1) {
+	int from = 3, passed;
+
+	for (;;) {
 		passed = next_passed(opts, from);
 		if (passed > from &&
 		    close_range((unsigned int)from, (unsigned int)passed - 1, 0))
 			return close_one_by_one(opts);
+		if (passed == INT_MAX)
+			return 0;
+		from = passed + 1;
 	}
-	return 0;
 }
 
 static int descriptors(struct brood__spawn *spawn)

@@ -40,8 +40,8 @@ static int end_run(void)
 	int held[2], r;
 	char byte;
 
-	if (pipe(held))
-		return must(!"pipe");
+	if (must(pipe(held) == 0))
+		return 1;
 	opts.pass_fds = &held[1];
 	opts.pass_fds_count = 1;
 	r = brood_subprocess_run(BROOD_ARGS("sleep 1000 & sleep 1000"), &opts, &result,
