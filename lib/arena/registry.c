@@ -23,16 +23,16 @@
 
 struct brood_segment brood__family = { .fd = -1 };
 static struct brood_segment *named[BROOD__SEATS];	/* by seat; seat 0 is the family's */
-static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static struct brood__guard guard = BROOD__GUARD_INITIALIZER;
 
 static void lock(void)
 {
-	pthread_mutex_lock(&mutex);
+	brood__guard_lock(&guard);
 }
 
 static void unlock(void)
 {
-	pthread_mutex_unlock(&mutex);
+	brood__guard_unlock(&guard);
 }
 
 static void before_fork(void)

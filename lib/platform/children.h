@@ -46,19 +46,6 @@ int brood__proc_is_still(pid_t pid);
 /* The children of all its threads: how many, of which the first `room` are stored; -errno. */
 ssize_t brood__proc_children(pid_t pid, pid_t *children, size_t room);
 
-/* ---- guard.c ---- */
-
-struct brood__guard {
-	pthread_mutex_t mutex;
-	int cancel; /* whether who has it could be cancelled before */
-};
-
-#define BROOD__GUARD_INITIALIZER { .mutex = PTHREAD_MUTEX_INITIALIZER }
-
-/* Who has it cannot be cancelled. */
-void brood__guard_lock(struct brood__guard *guard);
-void brood__guard_unlock(struct brood__guard *guard);
-
 /* ---- tree.c ---- */
 
 /*

@@ -4,7 +4,7 @@
  * cancellation points: a thread that was cancelled there would keep the mutex for ever, and every
  * fork would wait for it. So who has it cannot be cancelled.
  */
-#include "platform/children.h"
+#include "platform/platform.h"
 
 void brood__guard_lock(struct brood__guard *guard)
 {

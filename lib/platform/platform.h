@@ -13,6 +13,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <pthread.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -230,6 +231,19 @@ int brood__pidfd_wait_again(int pidfd, int64_t deadline, bool *ended);
 /* SIGKILL for the caller when the thread that forked it ends. */
 int brood__die_with_parent(void);
 void brood__yield(void);
+
+/* ---- guard.c ---- */
+
+struct brood__guard {
+	pthread_mutex_t mutex;
+	int cancel; /* whether who has it could be cancelled before */
+};
+
+#define BROOD__GUARD_INITIALIZER { .mutex = PTHREAD_MUTEX_INITIALIZER }
+
+/* Who has it cannot be cancelled. */
+void brood__guard_lock(struct brood__guard *guard);
+void brood__guard_unlock(struct brood__guard *guard);
 
 /* ---- ending.c ---- */
 

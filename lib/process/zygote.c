@@ -35,7 +35,7 @@
 
 #define ATTEMPTS 3
 
-static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER; /* of a request */
+static struct brood__guard guard = BROOD__GUARD_INITIALIZER; /* of a request */
 static int to_zygote = -1;
 static int pidfd = -1;
 static bool wanted; /* there was one in this process, so there may be another */
@@ -51,9 +51,9 @@ static void set_fds(int new_socket, int new_pidfd)
 
 void brood__zygote_forked(void)
 {
-	static const pthread_mutex_t fresh = PTHREAD_MUTEX_INITIALIZER;
+	static const struct brood__guard fresh = BROOD__GUARD_INITIALIZER;
 
-	mutex = fresh;
+	guard = fresh;
 	if (to_zygote >= 0)
 		close(to_zygote);
 	if (pidfd >= 0)
@@ -168,18 +168,18 @@ int brood_zygote_start(void)
 		r = brood__family_ready();
 	if (r)
 		return r;
-	pthread_mutex_lock(&mutex);
+	brood__guard_lock(&guard);
 	r = lives() ? -EALREADY : be_there();
-	pthread_mutex_unlock(&mutex);
+	brood__guard_unlock(&guard);
 	return r;
 }
 
 int brood_zygote_stop(void)
 {
-	pthread_mutex_lock(&mutex);
+	brood__guard_lock(&guard);
 	bury();
 	wanted = false;
-	pthread_mutex_unlock(&mutex);
+	brood__guard_unlock(&guard);
 	return 0;
 }
 
@@ -241,12 +241,12 @@ pid_t brood__zygote_fork(struct brood_process *process)
 {
 	pid_t pid = -EPIPE;
 
-	pthread_mutex_lock(&mutex);
+	brood__guard_lock(&guard);
 	for (int i = 0; pid == -EPIPE && i < ATTEMPTS; i++) {
 		pid = be_there();
 		if (pid == 0)
 			pid = ask(process);
 	}
-	pthread_mutex_unlock(&mutex);
+	brood__guard_unlock(&guard);
 	return pid;
 }

@@ -96,7 +96,7 @@ struct held {
 };
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
-static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static struct brood__guard guard = BROOD__GUARD_INITIALIZER;
 static struct held *all;
 static int until_registered[2] = { -1, -1 };
 
@@ -140,7 +140,7 @@ static bool note_inherited(void)
 
 static void before_fork(void)
 {
-	pthread_mutex_lock(&mutex);
+	brood__guard_lock(&guard);
 	if (!note_inherited() || pipe2(until_registered, O_CLOEXEC))
 		until_registered[0] = until_registered[1] = -1;
 }
@@ -155,7 +155,7 @@ static void after_fork_in_parent(void)
 			;
 		close(until_registered[0]);
 	}
-	pthread_mutex_unlock(&mutex);
+	brood__guard_unlock(&guard);
 }
 
 static void hold_end(const struct conn_call *call, uint32_t end)
@@ -179,7 +179,7 @@ static void after_fork_in_child(void)
 		close(until_registered[0]);
 		close(until_registered[1]);
 	}
-	pthread_mutex_unlock(&mutex);
+	brood__guard_unlock(&guard);
 }
 
 /* Behind the segments' own, so that they can be used in ours. */
@@ -194,7 +194,7 @@ static int remember(struct brood_pipe *pipe)
 	struct held **link, *held = NULL;
 
 	pthread_once(&once, watch_forks);
-	pthread_mutex_lock(&mutex);
+	brood__guard_lock(&guard);
 	for (link = &all; *link;) {
 		struct brood_segment *segment = brood__segment_of((*link)->pipe);
 
@@ -215,7 +215,7 @@ static int remember(struct brood_pipe *pipe)
 		if (held)
 			held->pipe = pipe;
 	}
-	pthread_mutex_unlock(&mutex);
+	brood__guard_unlock(&guard);
 	return held ? 0 : -ENOMEM;
 }
 

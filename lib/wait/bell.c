@@ -102,7 +102,7 @@ struct brood__bells {		/* of a thread */
  * The mutex guards what a forked child needs: which descriptors there are. They belong to their
  * threads, which alone change and use them, and hold the mutex while they change.
  */
-static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static struct brood__guard guard = BROOD__GUARD_INITIALIZER;
 static struct brood__bells *all;
 
 /* ---- for notifiers ---- */
@@ -446,10 +446,10 @@ int brood__bell_alarm_fd(struct brood__members *members, uint32_t me)
 	const struct seat *seat;
 	int error;
 
-	pthread_mutex_lock(&mutex);
+	brood__guard_lock(&guard);
 	seat = seat_for(members, me);
 	error = errno;
-	pthread_mutex_unlock(&mutex);
+	brood__guard_unlock(&guard);
 	return seat ? brood__self->bells->set : -error;
 }
 
@@ -548,9 +548,9 @@ int brood__bell_open(enum brood_wait_kind kind, void *object, uint32_t event)
 		.socket = -1,
 		.fd = -1,
 	};
-	pthread_mutex_lock(&mutex);
+	brood__guard_lock(&guard);
 	result = add(bell, brood__token_id(here.token));
-	pthread_mutex_unlock(&mutex);
+	brood__guard_unlock(&guard);
 	if (result) {
 		free(bell);
 		return result;
@@ -587,9 +587,9 @@ int brood__bell_close(enum brood_wait_kind kind, void *object, uint32_t event)
 	if (!at)
 		return -EBADF;
 	brood__waitable_mark(ops, &(*at)->here, object, event, false);
-	pthread_mutex_lock(&mutex);
+	brood__guard_lock(&guard);
 	close_bell(brood__self->bells, at);
-	pthread_mutex_unlock(&mutex);
+	brood__guard_unlock(&guard);
 	return 0;
 }
 
@@ -631,21 +631,21 @@ static void leave(const struct brood__members *members)
 	/* Nobody needs to find out by trying. */
 	atomic_store_explicit(&members->table[brood__self->ids[members->seat] - 1].bell, 0,
 			      memory_order_relaxed);
-	pthread_mutex_lock(&mutex);
+	brood__guard_lock(&guard);
 	close_all(bells, members);
-	pthread_mutex_unlock(&mutex);
+	brood__guard_unlock(&guard);
 	if (last)
 		brood__self->bells = NULL;
 }
 
 static void lock(void)
 {
-	pthread_mutex_lock(&mutex);
+	brood__guard_lock(&guard);
 }
 
 static void unlock(void)
 {
-	pthread_mutex_unlock(&mutex);
+	brood__guard_unlock(&guard);
 }
 
 static void close_copies(void)
