@@ -75,7 +75,8 @@ int brood__pidfd_reap(int pidfd, int *exit_code, struct rusage *usage)
 			memset(usage, 0, sizeof *usage);
 		return told_by_pidfd(pidfd, exit_code);
 	}
-	if (info.si_pid == 0)
+	/* The caller may trace it: then stops are told, too. */
+	if (info.si_pid == 0 || info.si_code == CLD_TRAPPED || info.si_code == CLD_STOPPED)
 		return -EAGAIN;
 	*exit_code = info.si_code == CLD_EXITED ? info.si_status : -info.si_status;
 	return 0;

@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <sys/epoll.h>
+#include <sys/ptrace.h>
 
 #include "test_process.h"
 
@@ -117,6 +118,28 @@ START_TEST(a_stopped_child_is_alive)
 			 brood_process_pid(child));
 	ck_assert_int_eq(brood_process_is_alive(child), 1);
 	ck_assert_int_eq(brood_process_join(child, brood_ms(5)), -ETIMEDOUT);
+	kill_and_free(child);
+}
+END_TEST
+
+static int be_traced(void *unused)
+{
+	(void)unused;
+	if (ptrace(PTRACE_TRACEME, 0, NULL, NULL))
+		return 1;
+	raise(SIGSTOP);
+	return 0;
+}
+
+/* Its stops are told to us as its end would be. */
+START_TEST(a_child_that_we_trace_is_alive)
+{
+	struct brood_process *child = brood_process_start(be_traced, NULL);
+	int code = 1234;
+
+	ck_assert_int_eq(brood_process_join(child, brood_ms(100)), -ETIMEDOUT);
+	ck_assert_int_eq(brood_process_is_alive(child), 1);
+	ck_assert_int_eq(brood_process_exit_code(child, &code), -EAGAIN);
 	kill_and_free(child);
 }
 END_TEST
@@ -339,6 +362,7 @@ int main(void)
 	tcase_add_test(tests, reaped_by_a_stray_wait);
 	tcase_add_test(tests, gone_before_the_pidfd);
 	tcase_add_test(tests, a_stopped_child_is_alive);
+	tcase_add_test(tests, a_child_that_we_trace_is_alive);
 	tcase_add_loop_test(tests, descriptors_run_out, 0, 3);
 	tcase_add_test(tests, fork_fails);
 	tcase_add_test(tests, two_hundred_at_once);
