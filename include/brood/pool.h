@@ -17,9 +17,10 @@
  * from its beginning. The worker is replaced at once. Other tasks do not notice. A member that
  * dies while its tasks are open: those not begun are dropped. A keeper process, a child of the
  * creator, starts the workers and buries them; if it is killed, its workers die with it, and
- * whoever next waits for the pool or submits to it starts another. A SIGTERM to the whole group
- * ends the workers, not the keeper. The creator's end ends the pool: at its normal end the pool is
- * terminated; if it is killed, the keeper notices and leaves nothing behind.
+ * whoever next waits for the pool or submits to it starts another. A SIGTERM to the whole group,
+ * or a signal that the creator handled when it made the pool, may end workers, not the keeper. The
+ * creator's end ends the pool: at its normal end the pool is terminated; if it is killed, the keeper
+ * notices and leaves nothing behind.
  *
  * A task's function gets its task, the bytes of its argument, aligned to 64 if it is the only task
  * of its job, and room for result_size bytes of result, zeroed unless the chunk is run again or

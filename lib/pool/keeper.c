@@ -14,8 +14,9 @@
  *
  * Who starts a keeper has it as a daemon child. At the normal end of the creator it gets END_SIGNAL,
  * terminates the pool and frees it. At the normal end of another process that started it, it leaves
- * its seat, and who needs the pool starts another. SIGTERM and SIGINT do nothing here: they may have
- * gone to the whole group, and the creator be one that survives them.
+ * its seat, and who needs the pool starts another. SIGTERM, SIGINT, and what the creator handles when
+ * it makes the pool, do nothing here: they may have gone to the whole group, and the creator be one
+ * that survives them.
  */
 #include <poll.h>
 #include <pthread.h>
@@ -212,7 +213,7 @@ static void on_signal(int signal)
 
 static void take_signals(struct keeper *keeper)
 {
-	struct sigaction action = { .sa_handler = SIG_DFL };
+	struct sigaction action = { .sa_handler = SIG_IGN };
 	sigset_t blocked;
 
 	sigemptyset(&blocked);
@@ -220,11 +221,11 @@ static void take_signals(struct keeper *keeper)
 	sigaddset(&blocked, END_SIGNAL);
 	sigprocmask(SIG_BLOCK, &blocked, &keeper->mask);
 	for (int i = 1; i < NSIG; i++) {
-		if (sigaction(i, NULL, &keeper->actions[i]) ||
-		    keeper->actions[i].sa_handler == SIG_IGN || i == SIGKILL || i == SIGSTOP)
-			continue;
-		sigaction(i, &action, NULL);
+		if (sigaction(i, NULL, &keeper->actions[i]) == 0 &&
+		    keeper->actions[i].sa_handler != SIG_DFL)
+			sigaction(i, &action, NULL);
 	}
+	action.sa_handler = SIG_DFL;
 	sigaction(SIGCHLD, &action, NULL);
 	action.sa_handler = SIG_IGN;
 	sigaction(SIGINT, &action, NULL);
