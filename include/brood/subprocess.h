@@ -171,7 +171,8 @@ struct brood_subprocess_opts {
 	size_t limits_count;
 	const unsigned int *cpus; /* the only ones that it may run on */
 	size_t cpus_count;
-	const int *pass_fds; /* open in it, under the same numbers; all others from 3 on are not */
+	const int *pass_fds; /* open in it, under the same numbers; all others from 3 on are not: so
+				* is one by which the program is named (/proc/self/fd/N) */
 	size_t pass_fds_count;
 	bool keep_fds; /* those of the caller that have no CLOEXEC stay open */
 	bool keep_signals; /* SIGPIPE, SIGXFSZ and the mask are the caller's */
@@ -297,7 +298,7 @@ BROOD_API int brood_subprocess_kill(struct brood_subprocess *process);
  * Send a signal to it and to all that it has started, as brood_process_kill_tree does. If it leads
  * a process group or session (own_group, new_session), then also to all of that group, as long as
  * it has not been waited for: so those are reached too whose parent has ended before. Errors as
- * there.
+ * there; the group gets the signal all the same.
  */
 BROOD_API int brood_subprocess_kill_tree(struct brood_subprocess *process, int signal);
 
@@ -346,13 +347,15 @@ BROOD_API const char *brood_subprocess_kept(struct brood_subprocess *process,
  * 0: it has ended; with `check`: by exit code 0. -EREMOTEIO: with `check`: by another one, or a
  * signal. -ECHILD: it has ended, and nobody knows how. -ETIMEDOUT, or -EAGAIN with a timeout of 0:
  * the program and all that it had started were killed, as by brood_subprocess_kill_tree, and so was
- * whoever else held its pipes open and had been started since; *result has what had been read. The
- * same with -EFBIG (limit), with what receive returned, and with errors of communicate. Errors of
- * open: it was not run. -EINVAL also for input or capture with streams that contradict them.
+ * whoever else held a pipe of it that was still in use, and had been started since; *result has
+ * what had been read. The same with -EFBIG (limit), with what receive returned, and with errors of
+ * communicate. Errors of open: it was not run. -EINVAL also for input or capture with streams that
+ * contradict them.
  *
- * The timeout is in nanoseconds, as everywhere: brood_ms(500); a negative one is 0. It does not end
- * the opening of a FIFO by `path`. Nothing else ends a run early: who may have to, opens,
- * communicates, and kills from another thread.
+ * The timeout is in nanoseconds, as everywhere: brood_ms(500); a negative one is 0. It does not cut
+ * the start short, if that has to wait for the other side of a FIFO by `path`, or for a slow file
+ * system to close a file. Nothing else ends a run early: who may have to, opens, communicates, and
+ * kills from another thread.
  *
  * A program that cannot be killed for a second (it hangs in the kernel) is left, as by close.
  * Without free descriptors, or where /proc is absent or of another pid namespace, only the program

@@ -29,12 +29,20 @@ void brood__sigpipe_off(struct brood__sigpipe *before)
 			sigaddset(&before->may_come, ours[i]);
 }
 
-/* What was sent to the whole process is not ours to take: the thread's own comes first. */
-void brood__sigpipe_on(const struct brood__sigpipe *before, bool came)
+/*
+ * What was sent to the whole process is not ours to take: the thread's own comes first. SIGXFSZ may
+ * have come though a part was written, so it is always looked for; others do not send it.
+ */
+void brood__sigpipe_on(struct brood__sigpipe *before, bool broken, bool file)
 {
 	static const struct timespec at_once;
 
-	while (came && sigtimedwait(&before->may_come, NULL, &at_once) < 0 && errno == EINTR)
+	if (!broken)
+		sigdelset(&before->may_come, SIGPIPE);
+	if (!file)
+		sigdelset(&before->may_come, SIGXFSZ);
+	while ((broken || file) && sigtimedwait(&before->may_come, NULL, &at_once) < 0 &&
+	       errno == EINTR)
 		;
 	pthread_sigmask(SIG_SETMASK, &before->mask, NULL);
 }

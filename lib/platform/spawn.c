@@ -33,7 +33,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
@@ -213,16 +212,16 @@ static int number_of(const char *name)
 	return *name ? -1 : n;
 }
 
-static bool is_passed(const struct brood_subprocess_opts *opts, int fd)
+static bool is_passed(const struct brood__spawn *spawn, int fd)
 {
-	for (size_t i = 0; i < opts->pass_fds_count; i++)
-		if (opts->pass_fds[i] == fd)
+	for (size_t i = 0; i < spawn->opts->pass_fds_count; i++)
+		if (spawn->passed[i] == fd)
 			return true;
 	return false;
 }
 
 /* For kernels before 5.9. opendir allocates, which we may not. */
-static int close_one_by_one(const struct brood_subprocess_opts *opts)
+static int close_one_by_one(const struct brood__spawn *spawn)
 {
 	_Alignas(struct entry) char room[2048];
 	int list = open("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -238,7 +237,7 @@ static int close_one_by_one(const struct brood_subprocess_opts *opts)
 
 			entry = (const struct entry *)(const void *)(room + at);
 			fd = number_of(entry->name);
-			if (fd > 2 && fd != list && !is_passed(opts, fd))
+			if (fd > 2 && fd != list && !is_passed(spawn, fd))
 				syscall(SYS_close, fd);
 		}
 	}
@@ -247,40 +246,47 @@ static int close_one_by_one(const struct brood_subprocess_opts *opts)
 	return (int)n;
 }
 
-/* The smallest that is passed, from there on; INT_MAX = none. */
-static int next_passed(const struct brood_subprocess_opts *opts, int from)
+static int close_from(int first, unsigned int last)
 {
-	int next = INT_MAX;
-
-	for (size_t i = 0; i < opts->pass_fds_count; i++)
-		if (opts->pass_fds[i] >= from && opts->pass_fds[i] < next)
-			next = opts->pass_fds[i];
-	return next;
+	return (unsigned int)first <= last ? close_range((unsigned int)first, last, 0) : 0;
 }
 
-static int close_others(const struct brood_subprocess_opts *opts)
+static int close_others(const struct brood__spawn *spawn)
 {
-	int from = 3, passed;
+	int from = 3;
 
-	for (;;) {
-		passed = next_passed(opts, from);
-		if (passed > from &&
-		    close_range((unsigned int)from, (unsigned int)passed - 1, 0))
-			return close_one_by_one(opts);
-		if (passed == INT_MAX)
-			return 0;
+	for (size_t i = 0; i < spawn->opts->pass_fds_count; i++) {
+		int passed = spawn->passed[i];
+
+		if (passed < from)
+			continue;
+		if (close_from(from, (unsigned int)passed - 1))
+			return close_one_by_one(spawn);
 		from = passed + 1;
+	}
+	return close_from(from, ~0u) ? close_one_by_one(spawn) : 0;
+}
+
+/* Those of 0 to 2 that exec would close. */
+static void close_standard_ones(void)
+{
+	for (int fd = 0; fd < 3; fd++) {
+		int flags = fcntl(fd, F_GETFD);
+
+		if (flags >= 0 && flags & FD_CLOEXEC)
+			syscall(SYS_close, fd);
 	}
 }
 
 static int descriptors(struct brood__spawn *spawn)
 {
-	const struct brood_subprocess_opts *opts = spawn->opts;
-
-	for (size_t i = 0; i < opts->pass_fds_count; i++)
-		if (fcntl(opts->pass_fds[i], F_SETFD, 0))
+	for (size_t i = 0; i < spawn->opts->pass_fds_count; i++)
+		if (fcntl(spawn->passed[i], F_SETFD, 0))
 			return -errno;
-	return opts->keep_fds ? 0 : close_others(opts);
+	if (spawn->opts->keep_fds)
+		return 0;
+	close_standard_ones();
+	return close_others(spawn);
 }
 
 /* The first error that tells more than that there is no such file. */
@@ -308,11 +314,11 @@ static const struct {
 	{ BROOD_STEP_SESSION, session },
 	{ BROOD_STEP_GROUP, group },
 	{ BROOD_STEP_STDIN, streams },
+	{ BROOD_STEP_CWD, cwd }, /* before its descriptor is closed, and with the caller's rights */
 	{ BROOD_STEP_PASS_FDS, descriptors },
 	{ BROOD_STEP_LIMITS, limits },
 	{ BROOD_STEP_NICE, nice_value },
 	{ BROOD_STEP_CPUS, cpus },
-	{ BROOD_STEP_CWD, cwd },
 	{ BROOD_STEP_IDS, ids },
 	{ BROOD_STEP_PARENT, parent },
 	{ BROOD_STEP_EXEC, exec },

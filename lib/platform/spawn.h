@@ -17,6 +17,7 @@ struct brood__spawn { /* all pointers are the caller's */
 	const char *const *envp;
 	const char *const *paths; /* tried in this order; ends with NULL */
 	const struct brood_subprocess_opts *opts; /* those that apply in the new process */
+	const int *passed; /* opts->pass_fds, sorted */
 	int streams[3]; /* the descriptors that become 0, 1 and 2; or see above */
 	sigset_t mask; /* of the new program */
 	pid_t parent;
@@ -57,9 +58,12 @@ struct brood__sigpipe {
 	sigset_t may_come; /* were not pending before */
 };
 
-/* Around a write, in the same thread: it brings no SIGPIPE, nor SIGXFSZ. came: one may have come. */
+/*
+ * Around a write, in the same thread: it brings no SIGPIPE, nor SIGXFSZ. broken: it failed by EPIPE;
+ * file: it was to what may be a file.
+ */
 void brood__sigpipe_off(struct brood__sigpipe *before);
-void brood__sigpipe_on(const struct brood__sigpipe *before, bool came);
+void brood__sigpipe_on(struct brood__sigpipe *before, bool broken, bool file);
 
 /* ---- pty.c ---- */
 

@@ -6,12 +6,29 @@
 
 #include "subprocess/subprocess.h"
 
+/* Who only looks is waited for: it has done at once. */
+static bool set_busy(struct brood_subprocess *process, int how)
+{
+	int now = BROOD__FREE;
+
+	while (!atomic_compare_exchange_weak_explicit(&process->busy, &now, how,
+						      memory_order_acquire, /* X1 */
+						      memory_order_relaxed)) {
+		if (now == BROOD__BUSY)
+			return false;
+		if (now == BROOD__LOOKED_AT)
+			brood__yield();
+		now = BROOD__FREE;
+	}
+	return true;
+}
+
 bool brood__claim(struct brood_subprocess *process)
 {
 	int before;
 
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
-	if (atomic_exchange_explicit(&process->busy, true, memory_order_acquire)) { /* X1 */
+	if (!set_busy(process, BROOD__BUSY)) {
 		pthread_setcancelstate(before, NULL);
 		return false;
 	}
@@ -23,7 +40,7 @@ void brood__unclaim(struct brood_subprocess *process)
 {
 	int before = process->cancel;
 
-	atomic_store_explicit(&process->busy, false, memory_order_release); /* X1 */
+	atomic_store_explicit(&process->busy, BROOD__FREE, memory_order_release); /* X1 */
 	pthread_setcancelstate(before, NULL);
 }
 
@@ -91,9 +108,10 @@ const char *brood_subprocess_kept(struct brood_subprocess *process, enum brood_w
 
 	if (length)
 		*length = 0;
-	if (!process || which < BROOD_STDOUT || which > BROOD_STDERR || !brood__claim(process))
+	if (!process || which < BROOD_STDOUT || which > BROOD_STDERR ||
+	    !brood__program_is_mine(process) || !set_busy(process, BROOD__LOOKED_AT))
 		return NULL;
 	bytes = brood__kept_bytes(process, (int)which, length ? length : &n);
-	brood__unclaim(process);
+	atomic_store_explicit(&process->busy, BROOD__FREE, memory_order_release); /* X1 */
 	return bytes;
 }

@@ -130,6 +130,7 @@ static struct brood_subprocess *open_checked(const char *const argv[],
 		spawn.argv = plan.argv;
 		spawn.envp = plan.envp;
 		spawn.paths = plan.paths;
+		spawn.passed = plan.passed;
 		process = make_handle(argv, opts);
 		r = process ? start(process, &spawn) : -ENOMEM;
 	}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What a program is given: its arguments, its environment, and the paths that are tried for it. All
- * of it is made before the new process is there, as that must not allocate.
+ * What a program is given: its arguments, its environment, the paths that are tried for it, and the
+ * descriptors. All of it is made before the new process is there, as that must not allocate.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -141,6 +141,27 @@ static int make_paths(struct brood__plan *plan)
 	return 0;
 }
 
+/* ---- descriptors ---- */
+
+static int compare(const void *a, const void *b)
+{
+	int x = *(const int *)a, y = *(const int *)b;
+
+	return (x > y) - (x < y);
+}
+
+static int make_passed(struct brood__plan *plan, const struct brood_subprocess_opts *opts)
+{
+	if (!opts->pass_fds_count)
+		return 0;
+	plan->passed = calloc(opts->pass_fds_count, sizeof *plan->passed);
+	if (!plan->passed)
+		return -ENOMEM;
+	memcpy(plan->passed, opts->pass_fds, opts->pass_fds_count * sizeof *plan->passed);
+	qsort(plan->passed, opts->pass_fds_count, sizeof *plan->passed, compare);
+	return 0;
+}
+
 int brood__plan_make(struct brood__plan *plan, const char *const argv[],
 		     const struct brood_subprocess_opts *opts)
 {
@@ -150,6 +171,8 @@ int brood__plan_make(struct brood__plan *plan, const char *const argv[],
 		r = make_envp(plan, opts);
 	if (r == 0)
 		r = make_paths(plan);
+	if (r == 0)
+		r = make_passed(plan, opts);
 	return r;
 }
 
@@ -159,4 +182,5 @@ void brood__plan_free(struct brood__plan *plan)
 	free(plan->own_envp);
 	free(plan->paths);
 	free(plan->names);
+	free(plan->passed);
 }

@@ -110,8 +110,7 @@ static int step(struct brood_subprocess *process, int which)
 	brood__sigpipe_off(&before);
 	process->broken = false;
 	r = copies ? brood__move(process, which) : step_input(process);
-	/* SIGXFSZ may come with a part that was moved all the same. */
-	brood__sigpipe_on(&before, process->broken || which != BROOD_STDIN);
+	brood__sigpipe_on(&before, process->broken, which != BROOD_STDIN);
 	return r;
 }
 

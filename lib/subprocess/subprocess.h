@@ -30,6 +30,12 @@ enum brood__program_state {
 	BROOD__PROGRAM_LOST, /* ended, and nobody knows how */
 };
 
+enum brood__busy {
+	BROOD__FREE,
+	BROOD__LOOKED_AT, /* for a moment: at what was kept */
+	BROOD__BUSY, /* some thread communicates, closes or takes a stream */
+};
+
 struct brood__stream {
 	uint32_t kind; /* enum brood_stream_kind */
 	int ours; /* our end of its pipe or pty; -1 = none */
@@ -66,7 +72,7 @@ struct brood_subprocess {
 	bool stopped; /* by receive */
 	bool broken; /* the last write had nobody to read it: SIGPIPE has come */
 	bool finishing; /* the program has ended, and the time for others is over */
-	atomic_bool busy; /* some thread communicates */
+	atomic_int busy; /* enum brood__busy */
 	bool has_input; /* communicate has been told */
 	const char *input;
 	size_t input_length; /* of which streams[0].total are written */
@@ -121,6 +127,7 @@ struct brood__plan { /* what the program is given; for one start */
 	const char **paths;
 	char *names; /* the bytes of paths */
 	const char **own_envp;
+	int *passed; /* the descriptors, sorted */
 	const char *program; /* as it was asked for */
 };
 
