@@ -65,13 +65,18 @@ int main(void)
 	for (int i = 0; i < BUSY; i++)
 		busy[i] = keep_busy();
 	close(mkstemp(path));
-	for (int i = 0; i < ROUNDS; i++)
+	for (int i = 0; i < 2 * ROUNDS; i++) {
+		if (i == ROUNDS) { /* from here on those are numbers 0 and 1 */
+			close(STDIN_FILENO);
+			close(STDOUT_FILENO);
+		}
 		failed += !round_trip(path);
+	}
 	unlink(path);
 	for (int i = 0; i < BUSY; i++) {
 		kill(busy[i], SIGKILL);
 		waitpid(busy[i], NULL, 0);
 	}
-	printf("%d of %d\n", failed, ROUNDS);
+	fprintf(stderr, "%d of %d\n", failed, 2 * ROUNDS);
 	return failed != 0;
 }

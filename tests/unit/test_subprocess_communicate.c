@@ -194,6 +194,34 @@ START_TEST(two_threads)
 }
 END_TEST
 
+static atomic_bool looks;
+
+static void *look_at_kept(void *process)
+{
+	while (atomic_load(&looks))
+		brood_subprocess_kept(process, BROOD_STDOUT, NULL);
+	return NULL;
+}
+
+/* Who only looks is in nobody's way. */
+START_TEST(one_thread_and_one_that_looks)
+{
+	struct brood_subprocess *process = opened(BROOD_ARGS("cat"), OPTS(.in = PIPE, .out = PIPE));
+	int input = brood_subprocess_take(process, BROOD_STDIN);
+	pthread_t thread;
+
+	atomic_store(&looks, true);
+	ck_assert_int_ge(input, 3);
+	ck_assert_int_eq(pthread_create(&thread, NULL, look_at_kept, process), 0);
+	for (int i = 0; i < 5000; i++)
+		ck_assert_int_eq(brood_subprocess_communicate(process, NULL, 0, NULL, 0), -EAGAIN);
+	atomic_store(&looks, false);
+	pthread_join(thread, NULL);
+	kill_and_close(process);
+	close(input);
+}
+END_TEST
+
 /* ---- before and after ---- */
 
 START_TEST(result_is_given_once)
@@ -408,6 +436,7 @@ static int cases(void)
 	tcase_add_test(talking, another_input_than_before);
 	tcase_add_test(talking, input_without_a_pipe);
 	tcase_add_test(talking, two_threads);
+	tcase_add_test(talking, one_thread_and_one_that_looks);
 	tcase_add_test(talking, result_is_given_once);
 	tcase_add_test(talking, what_was_read_before_is_not_in_it);
 	tcase_add_test(talking, after_its_end);

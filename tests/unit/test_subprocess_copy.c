@@ -272,6 +272,47 @@ START_TEST(target_that_nobody_reads)
 }
 END_TEST
 
+static _Atomic int *seen;
+
+static void note(int signal)
+{
+	(void)signal;
+	atomic_fetch_add(seen, 1);
+}
+
+/* Each is seen before the next is sent. */
+static int send_signals(void *unused)
+{
+	(void)unused;
+	for (int i = 1; i <= 300; i++) {
+		must(kill(getppid(), SIGPIPE) == 0);
+		while (atomic_load(seen) < i)
+			usleep(10);
+	}
+	return 0;
+}
+
+/* Others send it too; a hang here is a signal that was lost. */
+START_TEST(sigpipe_of_others_comes)
+{
+	struct brood_subprocess *process;
+	int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	pid_t sender;
+
+	seen = shared(sizeof(*seen));
+	signal(SIGPIPE, note);
+	process = opened(BROOD_ARGS("yes"), OPTS(.out = COPY(null)));
+	sender = start(send_signals, NULL);
+	while (atomic_load(seen) < 300)
+		ck_assert_int_eq(brood_subprocess_communicate(process, NULL, 0, NULL, brood_ms(5)),
+				 -ETIMEDOUT);
+	ck_assert_int_eq(end_of(sender), 0);
+	signal(SIGPIPE, SIG_DFL);
+	kill_and_close(process);
+	close(null);
+}
+END_TEST
+
 /* By splice, and by hand. */
 START_TEST(file_that_may_not_grow)
 {
@@ -340,6 +381,7 @@ static int cases(void)
 	tcase_add_loop_test(tests, to_a_slow_reader, 0, SORTS);
 	tcase_add_loop_test(tests, from_a_slow_writer, 0, 2);
 	tcase_add_loop_test(tests, target_that_nobody_reads, 0, 3);
+	tcase_add_test(tests, sigpipe_of_others_comes);
 	tcase_add_loop_test(tests, file_that_may_not_grow, 0, 2);
 	tcase_add_test(tests, source_that_the_program_does_not_read);
 	tcase_add_test(tests, user_s_descriptor_stays_open_and_unchanged);

@@ -279,6 +279,18 @@ START_TEST(pipes_of_others_are_not_in_it)
 }
 END_TEST
 
+/* It is entered before that is closed. */
+START_TEST(directory_that_a_descriptor_names)
+{
+	int folder = open("/usr", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	char path[40];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", folder);
+	says(BROOD_ARGS("/bin/pwd", "-P"), OPTS(.cwd = path), "/usr\n");
+	close(folder);
+}
+END_TEST
+
 /* ---- files by path ---- */
 
 START_TEST(path_is_made_emptied_or_appended_to)
@@ -403,6 +415,7 @@ static int cases(void)
 	tcase_add_test(kinds, all_orders_of_0_to_2);
 	tcase_add_test(others, passed_descriptors_and_streams);
 	tcase_add_test(others, pipes_of_others_are_not_in_it);
+	tcase_add_test(others, directory_that_a_descriptor_names);
 	tcase_add_test(others, path_is_made_emptied_or_appended_to);
 	tcase_add_test(others, relative_path_is_the_caller_s);
 	tcase_add_test(others, pty_gets_lines_at_once);
