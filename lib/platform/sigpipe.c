@@ -15,18 +15,16 @@ static const int ours[] = { SIGPIPE, SIGXFSZ };
 
 void brood__sigpipe_off(struct brood__sigpipe *before)
 {
-	sigset_t set, pending;
+	sigset_t pending;
 
-	sigemptyset(&set);
-	for (int i = 0; i < 2; i++)
-		sigaddset(&set, ours[i]);
-	pthread_sigmask(SIG_BLOCK, &set, &before->mask);
-	if (sigpending(&pending))
-		sigemptyset(&pending);
 	sigemptyset(&before->may_come);
 	for (int i = 0; i < 2; i++)
-		if (!sigismember(&before->mask, ours[i]) || !sigismember(&pending, ours[i]))
-			sigaddset(&before->may_come, ours[i]);
+		sigaddset(&before->may_come, ours[i]);
+	pthread_sigmask(SIG_BLOCK, &before->may_come, &before->mask);
+	for (int i = 0; i < 2; i++)
+		if (sigismember(&before->mask, ours[i]) && sigpending(&pending) == 0 &&
+		    sigismember(&pending, ours[i]))
+			sigdelset(&before->may_come, ours[i]);
 }
 
 /*
