@@ -63,6 +63,11 @@ static inline bool brood__no_wait(int64_t timeout)
 /* The brood_now() time at which a timeout ends: 0 = do not wait, BROOD__NO_DEADLINE = never. */
 int64_t brood__deadline(int64_t timeout);
 
+static inline bool brood__is_over(int64_t deadline)
+{
+	return deadline != BROOD__NO_DEADLINE && brood_now() >= deadline;
+}
+
 /* ---- futex.c: sleeping on words that processes share. Deadlines are brood_now() times. ---- */
 
 struct brood__futex {		/* sleep only while *word == value */

@@ -96,7 +96,7 @@ int brood__pidfd_wait_again(int pidfd, int64_t deadline, bool *ended)
 		*ended = r == 0;
 		return r;
 	}
-	if (deadline != BROOD__NO_DEADLINE && brood_now() >= deadline)
+	if (brood__is_over(deadline))
 		return deadline ? -ETIMEDOUT : -EAGAIN;
 	ppoll(NULL, 0, &moment, NULL);
 	return 0;

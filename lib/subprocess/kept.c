@@ -129,8 +129,7 @@ static size_t line_length(const struct brood_subprocess *process, struct brood__
 /* What has come at once may be many lines. With no time at all each call gives what it has read. */
 static bool is_late(const struct brood_subprocess *process)
 {
-	return process->deadline > 0 && process->deadline != BROOD__NO_DEADLINE &&
-	       brood_now() >= process->deadline;
+	return process->deadline > 0 && brood__is_over(process->deadline);
 }
 
 int brood__kept_deliver(struct brood_subprocess *process, int which, bool end)

@@ -30,11 +30,6 @@ static void enlarge(struct brood__stream *stream)
 
 /* ---- a step of each kind ---- */
 
-static bool is_over(int64_t deadline)
-{
-	return deadline != BROOD__NO_DEADLINE && brood_now() >= deadline;
-}
-
 static int step_input(struct brood_subprocess *process)
 {
 	struct brood__stream *stream = &process->streams[BROOD_STDIN];
@@ -93,7 +88,7 @@ static int step_output(struct brood_subprocess *process, int which)
 
 	for (int i = 0; r == 0 && more && i < READS_A_STEP; i++) {
 		r = read_once(process, which, &more);
-		if (process->opts.receive && is_over(process->deadline))
+		if (process->opts.receive && brood__is_over(process->deadline))
 			break; /* it may have taken its time */
 	}
 	return r;
@@ -262,13 +257,13 @@ int brood__pump(struct brood_subprocess *process, int64_t deadline)
 	r = begin(process);
 	while (r == 0 && any_stream(process)) {
 		r = turn(process, deadline);
-		if (!process->finishing && process->grace_end && is_over(process->grace_end)) {
+		if (!process->finishing && process->grace_end && brood__is_over(process->grace_end)) {
 			set_goals(process);
 			process->finishing = true;
 		}
 		if (r == 0 && process->finishing)
 			r = end_those_at_goal(process);
-		if (r == 0 && any_stream(process) && is_over(deadline))
+		if (r == 0 && any_stream(process) && brood__is_over(deadline))
 			r = -ETIMEDOUT;
 	}
 	return r;

@@ -340,7 +340,7 @@ static ssize_t doze(struct call *call, int64_t deadline, int64_t most)
 /* One round, as in wait.c. */
 static ssize_t look_and_sleep(struct call *call, int64_t deadline)
 {
-	bool late = deadline != BROOD__NO_DEADLINE && brood_now() >= deadline;
+	bool late = brood__is_over(deadline);
 	struct brood__futex set[BROOD__FUTEX_MANY];
 	unsigned int n;
 	int64_t most;

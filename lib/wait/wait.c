@@ -265,7 +265,7 @@ static ssize_t look_and_sleep(const struct brood__wait *wait, ssize_t (*attempt)
 {
 	struct brood__members *members = wait->members;
 	_Atomic uint32_t *park = &members->table[wait->me].park;
-	bool late = deadline != BROOD__NO_DEADLINE && brood_now() >= deadline;
+	bool late = brood__is_over(deadline);
 	struct brood__futex set[BROOD__FUTEX_MANY];
 	int64_t most = BROOD__BACKSTOP_NS;
 	ssize_t result;
