@@ -10,7 +10,8 @@
  * Who holds an end. A thread that created the pipe holds both. A forked child holds what the thread
  * that forked it holds at that moment, from then on; to this end fork returns when the child has come
  * so far, or is dead (where no two descriptors are free for that, it does not wait, and the parent may
- * find nobody at the child's end for a moment). Any other member holds an end from its first use of it, or from brood_conn_open.
+ * find nobody at the child's end for a moment). Any other member holds an end from its first use of it,
+ * or from brood_conn_open.
  * A thread holds an end until it closes it, ends, execs or dies, in whatever way. So the usual program
  * works as with descriptors: create, fork, and each closes the end that is the other's.
  *
